@@ -1,0 +1,240 @@
+//! `cargo bench --bench projection`: a page of 500 sellers cut to three fields, next to the floor (reading the same
+//! bytes and keeping nothing) and to the plain way: `serde_json::Value` and jsonpath-rust, once as its documentation has
+//! it (`value.query("$.id")`) and once with the paths parsed before. All ways take turns in each round; the median
+//! counts. Peaks are those of the allocator, the output included, and a buffer that grows counts with its old and its
+//! new size. Ends with an error when a promise about the panels' fields does not hold.
+
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use catproxy::project::{Field, Path, Projection, Source};
+use jsonpath_rust::JsonPath;
+use jsonpath_rust::parser::model::JpQuery;
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+const SELLERS: u64 = 500;
+const ROUNDS: usize = 101;
+/// At least this many times faster than the plain way,
+const FASTER: f64 = 8.0;
+/// at most this many times as long as reading and keeping nothing,
+const FLOOR: f64 = 1.4;
+/// and with a peak below this.
+const PEAK: usize = 64 * 1024;
+
+/// The panels' fields; then fields that lie deeper, as of both generations of the API.
+const PANELS: [(&str, &[&str]); 3] =
+    [("id", &["$.id"]), ("name", &["$.name"]), ("customerDisplayId", &["$.customerDisplayId"])];
+const DEEPER: [(&str, &[&str]); 3] = [
+    ("id", &["$.id"]),
+    ("title", &["$.catalogs[9].title"]),
+    (
+        "number",
+        &["$.number", "$.catalogs[0].platforms[0].platformCatalogId", "$.catalogs[0].customerCatalogId"],
+    ),
+];
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts bytes; `realloc` is left to the trait, which takes the new buffer before it frees the old one.
+struct Counting;
+
+#[expect(unsafe_code, reason = "an allocator that counts is the only way to see a peak")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One way to read the page: what it is called, its output, its times and its peak.
+struct Way<'w> {
+    name: &'static str,
+    run: Box<dyn Fn() -> Vec<u8> + 'w>,
+    times: Vec<Duration>,
+    peak: usize,
+}
+
+impl<'w> Way<'w> {
+    fn new(name: &'static str, run: impl Fn() -> Vec<u8> + 'w) -> Self {
+        Way { name, run: Box::new(run), times: Vec::new(), peak: 0 }
+    }
+
+    fn round(&mut self) {
+        let before = NOW.load(Relaxed);
+        MOST.store(before, Relaxed);
+        let start = Instant::now();
+        let output = black_box((self.run)());
+        self.times.push(start.elapsed());
+        self.peak = self.peak.max(MOST.load(Relaxed) - before);
+        drop(output);
+    }
+
+    /// In seconds.
+    fn median(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default().as_secs_f64()
+    }
+}
+
+fn main() -> ExitCode {
+    // Without `--bench` (as `cargo test --all-targets` calls it) it only shows that it runs.
+    let measured = std::env::args().any(|argument| argument == "--bench");
+    let rounds = if measured { ROUNDS } else { 1 };
+    let body = sellers();
+    println!("{SELLERS} sellers, {:.2} MB, median of {rounds} rounds", body.len() as f64 / 1e6);
+    let panels = compare("panels: three fields of the top level", &body, &PANELS, rounds);
+    compare("deeper: two of three inside of the catalogs", &body, &DEEPER, rounds);
+    let [ours, floor, plain, _] = &panels;
+    let promises = [
+        (
+            format!("at least {FASTER} times faster than {}", plain.name),
+            plain.median() / ours.median() >= FASTER,
+        ),
+        (format!("at most {FLOOR} times as long as {}", floor.name), ours.median() / floor.median() <= FLOOR),
+        (format!("a peak below {} KiB", PEAK / 1024), ours.peak < PEAK),
+    ];
+    println!();
+    for (promise, holds) in &promises {
+        println!("{}: {promise}", if *holds { "holds" } else { "DOES NOT HOLD" });
+    }
+    if measured && !promises.iter().all(|(_, holds)| *holds) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Measures all ways with these fields: ours, the floor, the plain one as documented, the plain one at its best.
+fn compare<'w>(
+    title: &str,
+    body: &'w [u8],
+    fields: &'w [(&'w str, &'w [&'w str])],
+    rounds: usize,
+) -> [Way<'w>; 4] {
+    let projection = projection(fields);
+    let parsed: Vec<Vec<JpQuery>> = fields
+        .iter()
+        .map(|(_, paths)| paths.iter().map(|path| parse_json_path(path).expect("a path")).collect())
+        .collect();
+    let mut ways = [
+        Way::new("catproxy", move || projection.page(body).expect("a page").text),
+        Way::new("IgnoredAny", move || {
+            serde_json::from_slice::<IgnoredAny>(body).expect("JSON");
+            Vec::new()
+        }),
+        Way::new("Value, paths as text", move || {
+            plain(body, fields, |field, item| {
+                let first = |path: &&str| item.query(path).expect("nodes").first().copied();
+                fields.get(field)?.1.iter().find_map(first)
+            })
+        }),
+        Way::new("Value, paths parsed", move || {
+            plain(body, fields, |field, item| {
+                let first = |path| js_path_process(path, item).expect("nodes").first().map(|node| node.val);
+                parsed.get(field)?.iter().find_map(first)
+            })
+        }),
+    ];
+    let [ours, _, theirs, _] = &ways;
+    let read = |way: &Way<'_>| {
+        let text = [b"[", (way.run)().as_slice(), b"]"].concat();
+        serde_json::from_slice::<Value>(&text).expect("JSON")
+    };
+    assert_eq!(read(ours), read(theirs), "both ways give the same items");
+    for _ in 0..rounds {
+        ways.iter_mut().for_each(Way::round);
+    }
+    println!("\n{title}\n{:24}{:>12}{:>14}{:>10}", "", "time", "peak", "ratio");
+    let [ours, ..] = &ways;
+    for way in &ways {
+        let (time, peak) = (way.median() * 1e6, way.peak as f64 / 1024.0);
+        println!("{:24}{time:>9.0} us{peak:>10.1} KiB{:>10.2}", way.name, way.median() / ours.median());
+    }
+    ways
+}
+
+fn projection(fields: &[(&str, &[&str])]) -> Projection {
+    let path = |text: &str| Path::parse(text).expect("a path");
+    let field = |(name, paths): &(&str, &[&str])| Field {
+        name: (*name).to_owned(),
+        source: Source::Paths(paths.iter().map(|text| path(text)).collect()),
+    };
+    Projection::list(path("$.items[*]"), fields.iter().map(field).collect(), path("$.id"))
+        .expect("a projection")
+}
+
+/// How one would write it without this crate: the whole page as a `Value`, a query for each field of each item.
+fn plain<F>(body: &[u8], fields: &[(&str, &[&str])], find: F) -> Vec<u8>
+where
+    F: for<'v> Fn(usize, &'v Value) -> Option<&'v Value>,
+{
+    let page: Value = serde_json::from_slice(body).expect("JSON");
+    let items = page.get("items").and_then(Value::as_array).expect("a list");
+    let mut text = Vec::new();
+    for item in items {
+        let start: &[u8] = if text.is_empty() { b"{" } else { b",{" };
+        text.extend_from_slice(start);
+        let mut comma = "";
+        for (index, (name, _)) in fields.iter().enumerate() {
+            if let Some(value) = find(index, item) {
+                text.extend_from_slice(format!("{comma}\"{name}\":").as_bytes());
+                serde_json::to_writer(&mut text, value).expect("JSON");
+                comma = ",";
+            }
+        }
+        text.push(b'}');
+    }
+    text
+}
+
+/// A page as the API answers it (`seller-list.json`): ten catalogs a seller, none of them remarkable.
+fn sellers() -> Vec<u8> {
+    let items: Vec<String> = (0..SELLERS)
+        .map(|seller| {
+            let catalogs: Vec<String> = (0..10).map(|number| catalog(seller, number)).collect();
+            let (name, catalogs) = (pick(&PLACES, seller), catalogs.join(","));
+            let (id, number, active) = (seller + 2, 4000 + seller * 3, !seller.is_multiple_of(5));
+            format!(
+                r#"{{"id":{id},"name":"{name} Auctions & Appraisals","displayId":null,"catalogs":[{catalogs}],"customerDisplayId":{number},"isActive":{active}}}"#
+            )
+        })
+        .collect();
+    let items = items.join(",");
+    format!(
+        r#"{{"items":[{items}],"pageNumber":1,"totalPages":1,"totalItems":{SELLERS},"hasPreviousPage":false,"hasNextPage":false}}"#
+    )
+    .into_bytes()
+}
+
+fn catalog(seller: u64, number: u64) -> String {
+    let seed = seller * 7 + number * 13;
+    let (id, month, day) = (seller * 10 + number, seed % 12 + 1, seed % 28 + 1);
+    let (kind, agent, past) = (pick(&KINDS, seed), seed % 90, seed.is_multiple_of(3));
+    format!(
+        r#"{{"id":{id},"customerCatalogId":"FALL-{seed}","agent":"AGT{agent:02}","title":"{kind} {number}","startDate":"2026-{month:02}-{day:02}T00:00:00","endDate":"2026-{month:02}-{day:02}T23:59:59","isCompleted":{past}}}"#
+    )
+}
+
+const PLACES: [&str; 6] = ["Everard", "Old Mill", "Harbour & Sons", "St. Clair", "Prairie", "Köhler"];
+const KINDS: [&str; 5] = ["Estate Auction", "Fine Art", "Jewelry & Watches", "Furniture", "Books and Maps"];
+
+fn pick(words: &'static [&'static str], seed: u64) -> &'static str {
+    words.iter().cycle().nth((seed % 97) as usize).copied().unwrap_or_default()
+}

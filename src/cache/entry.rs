@@ -1,0 +1,223 @@
+//! A stored collection: what stands in the store, and whether it may be served.
+//!
+//! Pure. The stored text is JSON, so that `redis-cli GET cat_sellers_all | jq .items` is useful. It is
+//! never trusted: what does not decode, or is of another format or shape, is a miss and no error.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::generation::Generation;
+use crate::{config, page::Collection};
+
+/// The version of the stored text; another one is a miss.
+pub const FORMAT: u32 = 1;
+
+/// The fingerprint of what an entry holds: equal shapes hold interchangeable entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(Arc<str>);
+
+impl Shape {
+    /// Of a route's entries: format, upstream, everything configured of the route, and the time zone.
+    #[must_use]
+    pub fn of(config: &config::Config, route: &config::Route) -> Self {
+        let zone = config.time_zone.iana_name().unwrap_or("local");
+        let text = format!("{FORMAT}\n{}\n{zone}\n{}", config.upstream.url(), route.description);
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        Self(digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    }
+}
+
+/// A stored collection and what says whether it may be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The items.
+    pub collection: Collection,
+    /// What it holds.
+    pub shape: Shape,
+    /// Under which generation it was filled.
+    pub generation: Generation,
+    /// When, by the wall clock of the replica that filled it; milliseconds since 1970.
+    pub stored_at: u64,
+}
+
+/// Why a stored text is not an entry of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Garbled {
+    /// Not the JSON that this program writes.
+    #[error("not an entry")]
+    NotAnEntry,
+    /// Another version of this program wrote it.
+    #[error("an entry of another format")]
+    Format,
+    /// Written with other fields, another upstream or another zone.
+    #[error("an entry of another shape")]
+    Shape,
+}
+
+/// The stored text, field by field.
+#[derive(Serialize, Deserialize)]
+struct Wire<'w> {
+    format: u32,
+    #[serde(borrow)]
+    shape: &'w str,
+    #[serde(borrow)]
+    generation: &'w str,
+    stored_at: u64,
+    kept_from: Option<Date>,
+    total: u64,
+    #[serde(borrow)]
+    items: &'w RawValue,
+}
+
+impl Entry {
+    /// The text to store.
+    ///
+    /// # Errors
+    /// Where the collection's text is not JSON, which its maker rules out.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut items = String::with_capacity(self.collection.text.len() + 2);
+        items.push('[');
+        items.push_str(std::str::from_utf8(&self.collection.text).unwrap_or("!"));
+        items.push(']');
+        serde_json::to_vec(&Wire {
+            format: FORMAT,
+            shape: &self.shape.0,
+            generation: self.generation.as_str(),
+            stored_at: self.stored_at,
+            kept_from: self.collection.kept_from,
+            total: self.collection.total,
+            items: &RawValue::from_string(items)?,
+        })
+    }
+
+    /// Reads a stored text; the items stay where they are in it.
+    ///
+    /// # Errors
+    /// [`Garbled`] where it is not an entry of this shape.
+    pub fn decode(stored: &Bytes, shape: &Shape) -> Result<Self, Garbled> {
+        let wire: Wire<'_> = serde_json::from_slice(stored).map_err(|_| Garbled::NotAnEntry)?;
+        if wire.format != FORMAT {
+            return Err(Garbled::Format);
+        }
+        if wire.shape != &*shape.0 {
+            return Err(Garbled::Shape);
+        }
+        let generation = Generation::claimed(wire.generation);
+        let collection = collection(stored, &wire).ok_or(Garbled::NotAnEntry)?;
+        Ok(Self { collection, shape: shape.clone(), generation, stored_at: wire.stored_at })
+    }
+
+    /// What is left of its freshness: bounded by `ttl` since it was stored and by `remaining`, the
+    /// store's own count. A clock that stepped back, or another replica's, prolongs nothing.
+    #[must_use]
+    pub fn fresh_for(&self, ttl: Duration, remaining: Option<Duration>, now_ms: u64) -> Duration {
+        let age = Duration::from_millis(now_ms.saturating_sub(self.stored_at));
+        ttl.saturating_sub(age).min(remaining.unwrap_or(Duration::MAX))
+    }
+}
+
+fn collection(stored: &Bytes, wire: &Wire<'_>) -> Option<Collection> {
+    let list = wire.items.get();
+    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let text = list.get(1..list.len().checked_sub(1)?)?;
+    let base = text.as_ptr() as usize;
+    let span = |item: &&RawValue| {
+        let start = u32::try_from((item.get().as_ptr() as usize).checked_sub(base)?).ok()?;
+        let end = start.checked_add(u32::try_from(item.get().len()).ok()?)?;
+        item.get().starts_with('{').then_some(start..end)
+    };
+    let items = items.iter().map(span).collect::<Option<Vec<_>>>()?;
+    Some(Collection {
+        text: stored.slice_ref(text.as_bytes()),
+        items,
+        total: wire.total,
+        kept_from: wire.kept_from,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(text: &str, items: Vec<std::ops::Range<u32>>) -> Entry {
+        Entry {
+            collection: Collection {
+                text: Bytes::copy_from_slice(text.as_bytes()),
+                items,
+                total: 7,
+                kept_from: Some(jiff::civil::date(2026, 11, 22)),
+            },
+            shape: Shape("s".into()),
+            generation: Generation::random("run").unwrap(),
+            stored_at: 1_000,
+        }
+    }
+
+    fn decode(text: &str) -> Result<Entry, Garbled> {
+        Entry::decode(&Bytes::copy_from_slice(text.as_bytes()), &Shape("s".into()))
+    }
+
+    #[test]
+    fn an_entry_reads_back_as_it_was_written() {
+        for (text, items) in [
+            ("", vec![]),
+            (r#"{"id":1},{"n":"a,]}"}"#, vec![0..8, 9..21]),
+            (r#"{"x":1.10}"#, std::iter::once(0..10).collect()),
+        ] {
+            let entry = entry(text, items);
+            let stored = Bytes::from(entry.encode().unwrap());
+            assert_eq!(Entry::decode(&stored, &entry.shape).as_ref(), Ok(&entry));
+            assert_eq!(Entry::decode(&stored, &Shape("t".into())), Err(Garbled::Shape));
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_under_our_keys_is_garbled_and_no_error() {
+        let token = Generation::random("run").unwrap();
+        let with = |format: u32, items: &str| {
+            format!(
+                r#"{{"format":{format},"shape":"s","generation":"{token}","stored_at":1,"kept_from":null,"total":1,"items":{items}}}"#
+            )
+        };
+        assert!(decode(&with(1, r#"[ {"id":1} , {"id":2} ]"#)).is_ok(), "white space is no reason");
+        assert_eq!(decode(&with(2, "[]")), Err(Garbled::Format));
+        for items in ["{}", "7", "[7]", "null", "\"[]\"", "[[]]"] {
+            assert_eq!(decode(&with(1, items)), Err(Garbled::NotAnEntry), "{items}");
+        }
+        for text in ["", "[]", "{}", "null", "\u{80}\u{4}pickle", "{\"format\":1}"] {
+            assert_eq!(decode(text), Err(Garbled::NotAnEntry), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn freshness_is_the_least_of_both_counts_and_never_grows_by_a_clock() {
+        let entry = entry("", vec![]);
+        let (ttl, second) = (Duration::from_secs(10), Duration::from_secs(1));
+        assert_eq!(entry.fresh_for(ttl, None, 1_000), ttl);
+        assert_eq!(entry.fresh_for(ttl, Some(second), 1_000), second);
+        assert_eq!(entry.fresh_for(ttl, Some(ttl), 9_000), 2 * second);
+        assert_eq!(entry.fresh_for(ttl, Some(ttl), 0), ttl, "a clock that is behind");
+        assert_eq!(entry.fresh_for(ttl, Some(ttl), 60_000), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Entry::decode(&Bytes::from(bytes), &Shape("s".into()));
+        }
+
+        #[test]
+        fn decoding_a_damaged_entry_never_panics(place in 0usize..200, byte in any::<u8>(), cut in 0usize..300) {
+            let mut stored = entry(r#"{"id":1},{"n":"a"}"#, vec![0..8, 9..18]).encode().unwrap();
+            let place = place % stored.len();
+            stored[place] = byte;
+            stored.truncate(cut);
+            let _ = Entry::decode(&Bytes::from(stored), &Shape("s".into()));
+        }
+    }
+}

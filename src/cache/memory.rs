@@ -1,0 +1,102 @@
+//! The store of one process: entries in memory, bounded by bytes. For the demo and small set-ups.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+use tokio::time::Instant;
+
+use super::{
+    entry::{Entry, Garbled, Shape},
+    generation::Generation,
+    store::{Fault, Keys, Snapshot, Stored},
+};
+
+/// The `run_id` of a store that cannot outlive its process.
+const RUN_ID: &str = "memory";
+/// The cache keeps no item larger than its share of one shard, so there are few.
+const SHARDS: usize = 2;
+
+#[derive(Clone, Debug)]
+struct Kept {
+    entry: Arc<Entry>,
+    until: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<String, Kept> for Bytes {
+    fn weight(&self, key: &String, kept: &Kept) -> u64 {
+        let collection = &kept.entry.collection;
+        (key.len() + collection.text.len() + collection.items.len() * size_of::<std::ops::Range<u32>>() + 256)
+            as u64
+    }
+}
+
+/// Entries in memory.
+#[derive(Debug)]
+pub(super) struct Memory {
+    generations: Mutex<HashMap<String, Generation>>,
+    entries: Cache<String, Kept, Bytes>,
+}
+
+impl Memory {
+    /// An empty store of at most `max_bytes`.
+    #[must_use]
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(1024)
+            .weight_capacity(max_bytes)
+            .build();
+        let entries = options.map_or_else(
+            |_| Cache::with_weighter(1024, max_bytes, Bytes),
+            |options| Cache::with_options(options, Bytes, Default::default(), Default::default()),
+        );
+        Self { generations: Mutex::default(), entries }
+    }
+
+    pub(super) fn look(&self, keys: &Keys, shape: &Shape) -> Snapshot {
+        let generation = self.lock().get(&keys.generation).cloned();
+        let now = Instant::now();
+        let entry = match self.entries.get(&keys.entry) {
+            Some(kept) if kept.until <= now => {
+                self.entries.remove(&keys.entry);
+                Stored::Nothing
+            }
+            Some(kept) if kept.entry.shape != *shape => Stored::Garbled(Garbled::Shape),
+            Some(kept) => Stored::Entry(kept.entry, Some(kept.until - now)),
+            None => Stored::Nothing,
+        };
+        Snapshot { generation, entry }
+    }
+
+    pub(super) fn establish(&self, key: &str) -> Result<Generation, Fault> {
+        let mut generations = self.lock();
+        if let Some(generation) = generations.get(key) {
+            return Ok(generation.clone());
+        }
+        let generation = Generation::random(RUN_ID).map_err(|_| Fault::Internal)?;
+        generations.insert(key.to_owned(), generation.clone());
+        Ok(generation)
+    }
+
+    pub(super) fn put(&self, key: &str, entry: &Arc<Entry>, ttl: Duration) {
+        self.entries.insert(key.to_owned(), Kept { entry: Arc::clone(entry), until: Instant::now() + ttl });
+    }
+
+    pub(super) fn drop_generations(&self, keys: &[String]) {
+        let mut generations = self.lock();
+        for key in keys {
+            generations.remove(key);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Generation>> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,360 @@
+//! The store in Redis. Never trusted, never waited for: every command is under the caller's budget, every
+//! failure is a [`Fault`], and after a few of them in a row nothing is sent until a probe succeeds.
+//!
+//! Connections are multiplexed. A caller takes one from the pool, clones its handle and gives it back at
+//! once, so that a slow command never holds a place.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bb8_redis::bb8;
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
+    aio::{ConnectionLike as _, MultiplexedConnection},
+};
+
+use super::{
+    breaker::Breaker,
+    entry::{Entry, Garbled, Shape},
+    generation::Generation,
+    store::{Fault, Keys, Snapshot, Stored},
+};
+use crate::deadline::{Deadline, Elapsed};
+
+/// Connections, all shared: a second one keeps small answers from waiting behind a large one.
+const CONNECTIONS: u32 = 2;
+/// From the first SYN to a connection that is ready for commands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The `run_id` of a server that does not tell.
+const UNKNOWN_RUN: &str = "-";
+
+/// Entries in a Redis server.
+pub(super) struct Redis {
+    pool: bb8::Pool<Connector>,
+    breaker: Breaker,
+    max_entry_bytes: usize,
+    commands: AtomicU64,
+}
+
+impl Redis {
+    /// A store at `url`; connects when it is first asked, or by [`Redis::greet`].
+    ///
+    /// # Errors
+    /// Where the URL is not a Redis URL; the text does not repeat it.
+    pub(super) fn new(url: &str, max_entry_bytes: usize) -> Result<Self, UnusableUrl> {
+        // The redis crate brings rustls without a provider; a second call finds the first one's and leaves it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::open(url).map_err(|error| UnusableUrl(error.kind()))?;
+        let pool = bb8::Pool::builder()
+            .max_size(CONNECTIONS)
+            .retry_connection(false)
+            .test_on_check_out(false)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .build_unchecked(Connector { client });
+        Ok(Self { pool, breaker: Breaker::default(), max_entry_bytes, commands: AtomicU64::new(0) })
+    }
+
+    /// Connects before the first request does. Where that fails the breaker opens at once, so that a
+    /// server that was never there costs no request anything.
+    pub(super) async fn greet(&self) {
+        if !self.probe().await && self.breaker.open() {
+            self.report_away(Fault::Connection);
+        }
+    }
+
+    /// Returns once the server may be asked again.
+    pub(super) async fn back(&self) {
+        self.breaker.closed().await;
+    }
+
+    pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg(&keys.generation);
+        pipeline.cmd("GET").arg(&keys.entry);
+        pipeline.cmd("PTTL").arg(&keys.entry);
+        let (run_id, mut replies) = self.ask(pipeline, by).await?;
+        let (remaining, entry, generation) = (replies.pop(), replies.pop(), replies.pop());
+        let generation = match generation {
+            Some(Value::BulkString(bytes)) => Generation::read(&bytes, &run_id),
+            _ => None,
+        };
+        let remaining = match remaining {
+            Some(Value::Int(milliseconds)) => u64::try_from(milliseconds).ok().map(Duration::from_millis),
+            _ => None,
+        };
+        let entry = match entry {
+            Some(Value::BulkString(bytes)) if bytes.len() <= self.max_entry_bytes => {
+                match Entry::decode(&bytes.into(), shape) {
+                    Ok(entry) => Stored::Entry(Arc::new(entry), remaining),
+                    Err(garbled) => Stored::Garbled(garbled),
+                }
+            }
+            Some(Value::Nil) | None => Stored::Nothing,
+            Some(_) => Stored::Garbled(Garbled::NotAnEntry),
+        };
+        Ok(Snapshot { generation, entry })
+    }
+
+    pub(super) async fn establish(
+        &self,
+        key: &str,
+        life: Duration,
+        by: Deadline,
+    ) -> Result<Generation, Fault> {
+        let set_and_read = |token: &Generation| {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("SET").arg(key).arg(token.as_str()).arg("NX").arg("PX").arg(milliseconds(life));
+            pipeline.cmd("GET").arg(key);
+            pipeline
+        };
+        let run_id = self.connection(by).await?.run_id;
+        let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
+        for attempt in 0..2 {
+            let (run_id, mut replies) = self.ask(set_and_read(&token), by).await?;
+            match replies.pop() {
+                Some(Value::BulkString(bytes)) => {
+                    if let Some(generation) = Generation::read(&bytes, &run_id) {
+                        return Ok(generation);
+                    }
+                }
+                Some(Value::Nil) => return Err(Fault::Refused),
+                _ => {}
+            }
+            // Another server's token, or something that is none: voiding it is always safe.
+            if attempt == 0 {
+                self.delete(&[key.to_owned()], by).await?;
+            }
+        }
+        Err(Fault::Refused)
+    }
+
+    pub(super) async fn put(
+        &self,
+        keys: &Keys,
+        entry: &Entry,
+        ttl: Duration,
+        life: Duration,
+        by: Deadline,
+    ) -> Result<(), Fault> {
+        let text = entry.encode().map_err(|_| Fault::Internal)?;
+        if text.len() > self.max_entry_bytes {
+            return Err(Fault::TooLarge);
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("PTTL").arg(&keys.generation);
+        pipeline.cmd("SET").arg(&keys.entry).arg(text).arg("PX").arg(milliseconds(ttl));
+        let (_, replies) = self.ask(pipeline, by).await?;
+        if let Some(Value::ServerError(_)) = replies.last() {
+            return Err(Fault::Refused);
+        }
+        // Renewed at half its life and not at each fill: a change of its life is a push to all replicas.
+        if let Some(Value::Int(left)) = replies.first()
+            && u64::try_from(*left).is_ok_and(|left| left < milliseconds(life) / 2)
+        {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("PEXPIRE").arg(&keys.generation).arg(milliseconds(life));
+            self.ask(pipeline, by).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete(&self, keys: &[String], by: Deadline) -> Result<(), Fault> {
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("DEL").arg(key);
+        }
+        let (_, replies) = self.ask(pipeline, by).await?;
+        let acknowledged =
+            replies.len() == keys.len() && replies.iter().all(|reply| matches!(reply, Value::Int(_)));
+        if acknowledged { Ok(()) } else { Err(Fault::Refused) }
+    }
+
+    /// Sends a pipeline and gives the replies, refusals of single commands among them, with the
+    /// `run_id` of the server that gave them.
+    async fn ask(&self, pipeline: Pipeline, by: Deadline) -> Result<(Arc<str>, Vec<Value>), Fault> {
+        let mut handle = self.connection(by).await?;
+        let count = pipeline.len();
+        self.commands.fetch_add(count as u64, Ordering::Relaxed);
+        match by.within(handle.connection.req_packed_commands(&pipeline, 0, count)).await {
+            Ok(Ok(replies)) => self.judge(&handle, replies),
+            Ok(Err(error)) => Err(self.failed(Some(&handle), fault_of(&error))),
+            Err(Elapsed) => Err(self.failed(Some(&handle), Fault::Late)),
+        }
+    }
+
+    /// An answer is an answer, even a refusal; but a server that cannot serve yet counts as away, and
+    /// one that became read-only is to be looked up again.
+    fn judge(&self, handle: &Handle, replies: Vec<Value>) -> Result<(Arc<str>, Vec<Value>), Fault> {
+        let mut unready = false;
+        for reply in &replies {
+            let Value::ServerError(error) = reply else { continue };
+            match error.kind() {
+                Some(
+                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
+                ) => {
+                    unready = true;
+                }
+                Some(ServerErrorKind::ReadOnly) => handle.broken.store(true, Ordering::Relaxed),
+                _ => {}
+            }
+        }
+        if unready {
+            return Err(self.failed(None, Fault::Unready));
+        }
+        self.breaker.answered();
+        Ok((Arc::clone(&handle.run_id), replies))
+    }
+
+    async fn connection(&self, by: Deadline) -> Result<Handle, Fault> {
+        if self.breaker.is_open() {
+            return Err(Fault::Open);
+        }
+        for _ in 0..=CONNECTIONS {
+            match by.within(self.pool.get()).await {
+                // Broken ones are thrown away when given back; one may lie in the pool still.
+                Ok(Ok(pooled)) if pooled.broken.load(Ordering::Relaxed) => {}
+                Ok(Ok(pooled)) => return Ok(pooled.clone()),
+                Ok(Err(_)) => return Err(self.failed(None, Fault::Connection)),
+                Err(Elapsed) => return Err(self.failed(None, Fault::Late)),
+            }
+        }
+        Err(self.failed(None, Fault::Connection))
+    }
+
+    fn failed(&self, handle: Option<&Handle>, fault: Fault) -> Fault {
+        if let Some(handle) = handle {
+            handle.broken.store(true, Ordering::Relaxed);
+        }
+        if self.breaker.failed() {
+            self.report_away(fault);
+        }
+        fault
+    }
+
+    /// Says once that the store is away, and once that it is back.
+    fn report_away(&self, fault: Fault) {
+        tracing::warn!(reason = %fault, "Redis is away: lists come from the upstream until it is back");
+        let (breaker, connector) = (self.breaker.clone(), self.pool.clone());
+        tokio::spawn(async move {
+            breaker.probe_until_back(|| probe(&connector)).await;
+            tracing::info!("Redis is back");
+        });
+    }
+
+    async fn probe(&self) -> bool {
+        probe(&self.pool).await
+    }
+
+    /// Commands sent since the start, probes not counted.
+    #[must_use]
+    pub(super) fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Redis").field("breaker", &self.breaker).finish_non_exhaustive()
+    }
+}
+
+/// Whether a connection can be had that answers. A pooled one that is not broken is asked first;
+/// one that does not answer is thrown away.
+async fn probe(pool: &bb8::Pool<Connector>) -> bool {
+    let by = Deadline::after(CONNECT_TIMEOUT);
+    let Ok(Ok(pooled)) = by.within(pool.get()).await else { return false };
+    let mut handle = pooled.clone();
+    drop(pooled);
+    if handle.broken.load(Ordering::Relaxed) {
+        return false;
+    }
+    let answered = matches!(by.within(handle.ping()).await, Ok(Ok(())));
+    handle.broken.store(!answered, Ordering::Relaxed);
+    answered
+}
+
+/// Why a URL cannot be used; the URL itself may hold a password and is not repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("not a usable Redis URL ({0:?})")]
+pub struct UnusableUrl(ErrorKind);
+
+/// A shared connection.
+#[derive(Clone)]
+struct Handle {
+    connection: MultiplexedConnection,
+    /// Shared by all clones and the pool: a connection that failed once is not used again.
+    broken: Arc<AtomicBool>,
+    /// Of the server process behind it.
+    run_id: Arc<str>,
+}
+
+impl Handle {
+    async fn ping(&mut self) -> Result<(), RedisError> {
+        redis::cmd("PING").query_async(&mut self.connection).await
+    }
+}
+
+/// Opens connections, and knows honestly which are broken.
+struct Connector {
+    client: Client,
+}
+
+impl bb8::ManageConnection for Connector {
+    type Connection = Handle;
+    type Error = RedisError;
+
+    async fn connect(&self) -> Result<Handle, RedisError> {
+        // Commands are bounded by their callers' budgets.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(CONNECT_TIMEOUT));
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let run_id = run_id(&mut connection).await?;
+        Ok(Handle { connection, broken: Arc::default(), run_id })
+    }
+
+    async fn is_valid(&self, handle: &mut Handle) -> Result<(), RedisError> {
+        handle.ping().await
+    }
+
+    fn has_broken(&self, handle: &mut Handle) -> bool {
+        handle.broken.load(Ordering::Relaxed)
+    }
+}
+
+/// Which server process this is. One that may not tell (an ACL without `+info`) is taken as always the same.
+async fn run_id(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+    let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    match told {
+        Ok(info) => {
+            let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or(UNKNOWN_RUN);
+            Ok(run_id.trim().into())
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
+            Ok(UNKNOWN_RUN.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn fault_of(error: &RedisError) -> Fault {
+    match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
+        ) => Fault::Unready,
+        _ if error.is_timeout() => Fault::Late,
+        _ => Fault::Connection,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,252 @@
+//! Decides what a request *is*; never what happens to it.
+//!
+//! Pure: method, target and fields in, [`Class`] out. Anything not fully understood is forwarded: the
+//! upstream's own answer is always right, only slower. A write that is not understood changes every route.
+
+mod accept;
+mod query;
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, Method, Uri, header};
+
+use crate::config::{Config, KeyPart, Route, RouteKind, pattern::WritePattern};
+
+/// The greatest number that names something upstream: an `int32`, as its OpenAPI document says.
+const GREATEST_ID: u32 = i32::MAX as u32;
+
+/// Fields by which a request claims another method or target than its first line has.
+const OVERRIDES: [&str; 6] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-method",
+];
+
+/// What a request is.
+#[derive(Debug)]
+pub enum Class {
+    /// A page of a collection, or an object, that may come from the cache.
+    Read(Read),
+    /// Passed on untouched; changes nothing that is cached.
+    Forward(Reason),
+    /// Passed on untouched; may change what is cached.
+    Write(Effect),
+}
+
+/// An understood read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Which route, by its place in the configuration.
+    pub index: usize,
+    /// That route.
+    pub route: Arc<Route>,
+    /// The key parameters in canonical decimal: those of the path, then those of the query.
+    pub parameters: Vec<String>,
+    /// The entry's key without the prefix.
+    pub key: Arc<str>,
+    /// The page asked for; ignored for a single object.
+    pub page: PageAsked,
+}
+
+/// A page as a request names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageAsked {
+    /// From 1.
+    pub number: u32,
+    /// Items a page, from 1.
+    pub size: u32,
+}
+
+/// What a write may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The routes, by their places in the configuration.
+    pub routes: Vec<usize>,
+    /// It may be half done although it was answered 4xx: only 401 and 403 refuse it whole.
+    pub partial: bool,
+}
+
+/// Why a request is forwarded; the `detail` of its `Cache-Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Not GET or HEAD.
+    Method,
+    /// GET or HEAD with a body.
+    Body,
+    /// Asks for another protocol.
+    Upgrade,
+    /// A field claims another method or target.
+    Override,
+    /// No route has this path in this spelling.
+    NoRoute,
+    /// A query that the route does not know, or not in this spelling.
+    Query,
+    /// A page that the route does not serve.
+    Page,
+    /// Takes no JSON.
+    Accept,
+    /// Not exactly one bearer token.
+    Token,
+    /// The upstream does not accept the token for this.
+    Refused,
+    /// Tokens see different collections.
+    Differs,
+    /// The collection is larger than the configured bounds.
+    TooLarge,
+    /// The upstream's answer is not the configured list, or contradicts itself.
+    Unfit,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Method => "method",
+            Self::Body => "body",
+            Self::Upgrade => "upgrade",
+            Self::Override => "override",
+            Self::NoRoute => "no-route",
+            Self::Query => "query",
+            Self::Page => "page",
+            Self::Accept => "accept",
+            Self::Token => "token",
+            Self::Refused => "refused",
+            Self::Differs => "differs",
+            Self::TooLarge => "too-large",
+            Self::Unfit => "unfit",
+        })
+    }
+}
+
+/// The configured routes and writes, ready to be asked.
+#[derive(Debug)]
+pub struct Classifier {
+    routes: Vec<Arc<Route>>,
+    harmless: Vec<WritePattern>,
+    partial: Vec<WritePattern>,
+}
+
+impl Classifier {
+    /// Takes what it needs from the configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            routes: config.routes.clone(),
+            harmless: config.harmless.clone(),
+            partial: config.partial.clone(),
+        }
+    }
+
+    /// What this request is. `body` says whether it has one, however empty it may turn out to be.
+    #[must_use]
+    pub fn classify(&self, method: &Method, uri: &Uri, fields: &HeaderMap, body: bool) -> Class {
+        if OVERRIDES.iter().any(|name| fields.contains_key(*name)) {
+            return Class::Write(self.every_route());
+        }
+        match *method {
+            Method::GET | Method::HEAD => {
+                self.read(uri, fields, body).map_or_else(Class::Forward, Class::Read)
+            }
+            Method::OPTIONS | Method::TRACE => Class::Forward(Reason::Method),
+            _ => Class::Write(self.write(method, uri)),
+        }
+    }
+
+    /// The routes whose path this is, whatever the query says.
+    #[must_use]
+    pub fn routes_at(&self, path: &str) -> Vec<usize> {
+        let here = |(_, route): &(usize, &Arc<Route>)| route.path.matches(path).is_some();
+        self.routes.iter().enumerate().filter(here).map(|(index, _)| index).collect()
+    }
+
+    fn read(&self, uri: &Uri, fields: &HeaderMap, body: bool) -> Result<Read, Reason> {
+        if body {
+            return Err(Reason::Body);
+        }
+        if fields.contains_key(header::UPGRADE) {
+            return Err(Reason::Upgrade);
+        }
+        let mut reason = Reason::NoRoute;
+        for (index, route) in self.routes.iter().enumerate() {
+            let Some(values) = route.path.matches(uri.path()) else { continue };
+            match understand(index, route, &values, uri.query()) {
+                Ok(_) if !accept::takes_json(fields) => return Err(Reason::Accept),
+                Ok(read) => return Ok(read),
+                Err(why) => reason = why,
+            }
+        }
+        Err(reason)
+    }
+
+    fn write(&self, method: &Method, uri: &Uri) -> Effect {
+        let named = |pattern: &WritePattern| pattern.matches(method.as_str(), uri.path());
+        let partial = self.partial.iter().any(named);
+        if self.harmless.iter().any(named) {
+            return Effect { routes: Vec::new(), partial };
+        }
+        let routes: Vec<usize> = self
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| route.invalidated_by.iter().any(named))
+            .map(|(index, _)| index)
+            .collect();
+        if routes.is_empty() { Effect { partial, ..self.every_route() } } else { Effect { routes, partial } }
+    }
+
+    /// The effect of a write that is not understood: everything, and nothing about it is certain.
+    fn every_route(&self) -> Effect {
+        Effect { routes: (0..self.routes.len()).collect(), partial: true }
+    }
+}
+
+/// Reads the parameters of a request whose path is the route's.
+fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&str>) -> Result<Read, Reason> {
+    let mut parameters = Vec::with_capacity(path.len() + route.query.len());
+    for value in path {
+        canonical(value).ok_or(Reason::NoRoute)?;
+        parameters.push((*value).to_owned());
+    }
+    let pairs = query.map_or_else(|| Ok(query::Pairs::default()), query::Pairs::parse)?;
+    let mut known = route.query.len();
+    for name in &route.query {
+        let value = pairs.once(name)?.ok_or(Reason::Query)?;
+        canonical(value).ok_or(Reason::Query)?;
+        parameters.push(value.to_owned());
+    }
+    let page = match route.kind {
+        RouteKind::Single => PageAsked { number: 1, size: 1 },
+        RouteKind::List { default_page_size, max_page_size } => {
+            let number = pairs.once("PageNumber")?;
+            let size = pairs.once("PageSize")?;
+            known += usize::from(number.is_some()) + usize::from(size.is_some());
+            let number = number.map_or(Some(1), canonical).ok_or(Reason::Page)?;
+            let size = size.map_or(default_page_size, canonical).ok_or(Reason::Page)?;
+            if size > max_page_size {
+                return Err(Reason::Page);
+            }
+            PageAsked { number, size }
+        }
+    };
+    if pairs.len() != known {
+        return Err(Reason::Query);
+    }
+    let key = key_of(&route.key, &parameters);
+    Ok(Read { index, route: Arc::clone(route), parameters, key, page })
+}
+
+/// A positive `int32` in its one canonical spelling: ASCII digits without a sign or a leading zero.
+fn canonical(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|&number| plain && number <= GREATEST_ID)
+}
+
+fn key_of(parts: &[KeyPart], parameters: &[String]) -> Arc<str> {
+    let text = |part: &KeyPart| match part {
+        KeyPart::Literal(literal) => literal.clone(),
+        KeyPart::Parameter(place) => parameters.get(*place).cloned().unwrap_or_default(),
+    };
+    parts.iter().map(text).collect::<String>().into()
+}

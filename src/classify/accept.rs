@@ -1,0 +1,46 @@
+//! Whether a request takes JSON (RFC 9110 section 12.5.1).
+
+use http::{HeaderMap, header};
+
+/// True without an `Accept` field, or where the most specific range that covers
+/// `application/json` has a weight above 0. A field that does not read takes none.
+pub(super) fn takes_json(fields: &HeaderMap) -> bool {
+    let mut lines = fields.get_all(header::ACCEPT).iter().peekable();
+    if lines.peek().is_none() {
+        return true;
+    }
+    let mut best: Option<(u8, bool)> = None;
+    for line in lines {
+        let Ok(line) = line.to_str() else { return false };
+        for (rank, wanted) in line.split(',').filter_map(range) {
+            if best.is_none_or(|(known, taken)| rank > known || (rank == known && wanted && !taken)) {
+                best = Some((rank, wanted));
+            }
+        }
+    }
+    best.is_some_and(|(_, wanted)| wanted)
+}
+
+/// How specific a media range is, where it covers `application/json`, and whether it is wanted.
+fn range(text: &str) -> Option<(u8, bool)> {
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next()?;
+    let rank = match media {
+        "*/*" => 0,
+        _ if media.eq_ignore_ascii_case("application/*") => 1,
+        _ if media.eq_ignore_ascii_case("application/json") => 2,
+        _ => return None,
+    };
+    let mut wanted = true;
+    for part in parts {
+        let (name, value) = part.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("q") {
+            wanted = value.trim().parse::<f32>().ok()? > 0.0;
+        } else if !(name.trim().eq_ignore_ascii_case("charset")
+            && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
+        {
+            return None;
+        }
+    }
+    Some((rank, wanted))
+}

@@ -1,0 +1,118 @@
+//! The command line: what can be asked of the program, and with which options.
+
+pub mod check;
+#[cfg(feature = "demo")]
+mod demo;
+pub mod logging;
+pub mod options;
+mod project;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[cfg(feature = "demo")]
+use crate::config::{
+    Config,
+    check::{self as check_config, Origin, Overrides, Setting},
+    profile::Profile,
+    report::{Report, Warning},
+};
+use options::Options;
+
+/// A caching reverse proxy for the ABConnect Catalog API.
+///
+/// Lists of sellers and of a seller's catalogs are answered from a cache of only the fields that are needed;
+/// every other request goes to the API untouched.
+#[derive(Debug, Parser)]
+#[command(name = "catproxy", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Does it, and says by its exit code how that went: 0 well, 1 it could not begin, 3 it was stopped
+    /// and had to cut off what took too long.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let environment = |name: &str| std::env::var_os(name);
+        match self.command {
+            Command::Serve(options) => serve::run(&options, &environment),
+            Command::Check(options) => check::run(&options, &environment),
+            Command::Project(options) => project::run(&options, &environment),
+            #[cfg(feature = "demo")]
+            Command::Demo(options) => demo::run(&options, &environment),
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy until it is told to stop
+    #[command(after_help = "Example: catproxy serve --profile catalog-ui --redis-url redis://cache:6379")]
+    Serve(Options),
+    /// Say what `serve` would run, or everything that is wrong with the configuration
+    #[command(
+        after_help = "Example: catproxy check --config my.toml\nExits with 0 if it would run, else with 1."
+    )]
+    Check(Options),
+    /// Read a page of the upstream's JSON and write what a route keeps of it
+    #[command(after_help = "Example: catproxy project --route catalogs < page.json")]
+    Project(Project),
+    /// Run the proxy before a stand-in upstream, with entries in memory: nothing else is needed
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Example: catproxy demo --latency 150ms")]
+    Demo(Demo),
+}
+
+/// The options of `project`.
+#[derive(Debug, Args)]
+pub struct Project {
+    /// The route whose fields are kept, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    pub route: String,
+    /// Which configuration.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The options of `demo`.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where clients connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// Keep entries in this Redis, not in memory
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// Which generation of the API the stand-in speaks
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub generation: u8,
+    /// How long the stand-in takes for an answer
+    #[arg(long, value_name = "TIME", default_value = "150ms", value_parser = options::duration)]
+    pub latency: std::time::Duration,
+}
+
+#[cfg(feature = "demo")]
+impl Demo {
+    /// Reads the demo's configuration, with the stand-in's base URL in its place. The environment has no say.
+    ///
+    /// # Errors
+    ///
+    /// A flag's value is not usable.
+    pub fn load(&self, stand_in: String) -> Result<(Config, Vec<Warning>), Report> {
+        let flag = |name, value| Some(Setting { value, origin: Origin::Flag(name) });
+        let overrides = Overrides {
+            listen: flag("--listen", self.listen.clone()),
+            upstream: flag("the stand-in", stand_in),
+            redis_url: self.redis_url.clone().and_then(|url| flag("--redis-url", url)),
+            ..Overrides::default()
+        };
+        check_config::load(Profile::Demo.source(), overrides)
+    }
+}

@@ -1,0 +1,106 @@
+//! `catproxy demo`: the stand-in upstream, the proxy and a store in one process, and what to try.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use fake_abconnect::{FakeAbconnect, Generation, Knobs, Options as Stand, Rule};
+
+use super::{
+    Demo, check,
+    logging::Logging,
+    options::Environment,
+    serve::{ended, told_to_stop},
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    server::{self, Server, StartError, Stopped},
+};
+
+/// The demo's user; its password is its name.
+const USER: &str = "demo";
+/// Threads of the stand-in.
+const THREADS: usize = 1;
+
+/// Runs the demo until it is told to stop.
+pub(super) fn run(demo: &Demo, environment: Environment<'_>) -> ExitCode {
+    match Logging::load(environment) {
+        Ok(logging) => logging.begin(),
+        Err(report) => return check::refuse(report, environment),
+    }
+    let stand = match FakeAbconnect::start_on_own_threads(stand_in(demo), THREADS) {
+        Ok(stand) => stand,
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "error: the stand-in does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match demo.load(stand.url().to_owned()) {
+        Ok((config, _)) => ended(server::block_on(serve(config, demo, &stand))),
+        Err(report) => check::refuse(report, environment),
+    }
+}
+
+fn stand_in(demo: &Demo) -> Stand {
+    let latency = u64::try_from(demo.latency.as_millis()).unwrap_or(u64::MAX);
+    let slow = Rule { latency_ms: Some(latency), ..Rule::default() };
+    Stand {
+        generation: if demo.generation == 2 { Generation::Second } else { Generation::First },
+        knobs: Knobs { rules: vec![slow], ..Knobs::default() },
+        log_calls: false,
+        ..Stand::default()
+    }
+}
+
+async fn serve(
+    mut config: Config,
+    demo: &Demo,
+    stand: &fake_abconnect::Running,
+) -> Result<Stopped, StartError> {
+    let server = Server::bind(&config, Clock::system()).await?;
+    config.listen = server.address();
+    let welcome = welcome(&config, demo, stand);
+    // Where nobody can read it, the demo runs all the same.
+    let _ = io::stdout().lock().write_all(welcome.as_bytes());
+    Ok(server.run(told_to_stop()).await)
+}
+
+fn welcome(config: &Config, demo: &Demo, stand: &fake_abconnect::Running) -> String {
+    let proxy = format!("http://{}", config.listen);
+    let store = &config.store.kind;
+    let seller = stand.seller_with_many_catalogs();
+    let token = stand.token(USER);
+    let latency = demo.latency.as_millis();
+    format!(
+        r#"
+catproxy    {proxy}
+ABConnect   {upstream}  (a stand-in with made-up data; it takes {latency} ms for an answer)
+store       {store}
+
+A token of the user `{USER}`, valid for an hour:
+
+TOKEN={token}
+
+Try, in another terminal (each prints the head of the answer and the seconds it took):
+
+1. Cold: `fwd=miss`. All pages are fetched, projected and stored.
+curl -s -o /dev/null -D - -w '%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
+  '{proxy}/api/Seller?PageNumber=1&PageSize=500'
+
+2. Warm: `hit`, and no call to ABConnect. Any page comes from the same copy.
+curl -s -D - -w '\n%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
+  '{proxy}/api/Seller?PageNumber=7&PageSize=3'
+
+3. Forwarded untouched: `fwd=bypass; detail=query` says why; all fields are there.
+curl -s -D - -w '\n%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
+  '{proxy}/api/Seller?Name=gallery&PageSize=2'
+
+The catalogs of a seller, today's and later ones: {proxy}/api/Catalog?SellerIds={seller}&PageSize=200
+
+Ctrl-C ends it.
+"#,
+        upstream = stand.url(),
+    )
+}

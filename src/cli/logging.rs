@@ -1,0 +1,66 @@
+//! How the log is written: only the environment says it.
+
+use tracing_subscriber::EnvFilter;
+
+use super::options::{Environment, variable};
+use crate::config::report::Report;
+
+/// What is logged where nothing is said.
+const DEFAULT_FILTER: &str = "info";
+
+/// What to log, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// `CATPROXY_LOG`, a filter such as `info,catproxy::fill=debug`; the default is left to the log.
+    pub filter: Option<String>,
+    /// `CATPROXY_LOG_FORMAT`.
+    pub format: LogFormat,
+}
+
+/// For whom the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    People,
+    /// JSON, a line each.
+    Json,
+}
+
+impl Logging {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// A variable is not UTF-8 or names no format.
+    pub fn load(environment: Environment<'_>) -> Result<Self, Report> {
+        let format = match variable(environment, "CATPROXY_LOG_FORMAT")?.as_deref() {
+            None | Some("people") => LogFormat::People,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                let title = format!("CATPROXY_LOG_FORMAT is no format: {other:?}");
+                return Err(Report::of(title, Some("the formats are people and json".to_owned())));
+            }
+        };
+        let filter = variable(environment, "CATPROXY_LOG")?;
+        if let Some(Err(error)) = filter.as_deref().map(EnvFilter::try_new) {
+            let title = format!("CATPROXY_LOG is no filter: {error}");
+            return Err(Report::of(
+                title,
+                Some("a filter is, for instance, info or info,catproxy=debug".to_owned()),
+            ));
+        }
+        Ok(Self { filter, format })
+    }
+
+    /// Sends the log to the standard error from here on.
+    pub fn begin(&self) {
+        let filter = EnvFilter::new(self.filter.as_deref().unwrap_or(DEFAULT_FILTER));
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A second log in one process is refused: the first one stays.
+        let _ = match self.format {
+            LogFormat::People => log.with_target(false).try_init(),
+            LogFormat::Json => log.json().try_init(),
+        };
+    }
+}

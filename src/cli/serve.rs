@@ -1,0 +1,82 @@
+//! `catproxy serve`: runs until it is told to stop.
+
+use std::{error::Error, process::ExitCode};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    check,
+    logging::Logging,
+    options::{Environment, Options},
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    server::{self, Server, StartError, Stopped},
+};
+
+/// The exit code of a stop that had to cut off what took too long.
+const CUT_OFF: u8 = 3;
+
+/// Loads the configuration and serves it; returns when a signal stopped it, or where it cannot begin.
+pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
+    let loaded = Logging::load(environment).and_then(|logging| Ok((logging, options.load(environment)?)));
+    let (logging, (config, warnings)) = match loaded {
+        Ok(loaded) => loaded,
+        Err(report) => return check::refuse(report, environment),
+    };
+    logging.begin();
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    ended(server::block_on(serve(config)))
+}
+
+async fn serve(mut config: Config) -> Result<Stopped, StartError> {
+    let server = Server::bind(&config, Clock::system()).await?;
+    config.listen = server.address();
+    tracing::info!("{}", config.summary());
+    Ok(server.run(told_to_stop()).await)
+}
+
+/// Ends when the process is sent SIGTERM or SIGINT.
+pub(super) async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: what is in flight is finished first");
+}
+
+/// Says how it went.
+pub(super) fn ended(outcome: Result<Stopped, StartError>) -> ExitCode {
+    match outcome {
+        Ok(Stopped::Drained) => ExitCode::SUCCESS,
+        Ok(Stopped::CutOff) => {
+            tracing::warn!("some requests took too long and were cut off");
+            ExitCode::from(CUT_OFF)
+        }
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

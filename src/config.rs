@@ -1,0 +1,194 @@
+//! What the program runs on. These types cannot hold nonsense: [`raw`] is what a file says, [`check`]
+//! turns it into this and reports every problem at its place.
+
+pub mod check;
+pub mod pattern;
+pub mod profile;
+mod raw;
+mod redis_url;
+pub mod report;
+pub mod secret;
+mod summary;
+pub(crate) mod units;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::uri::Authority;
+use jiff::tz::TimeZone;
+
+use crate::project::Projection;
+use pattern::{PathPattern, WritePattern};
+use secret::Secret;
+
+/// Everything that a proxy needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The profile's name or the file's path, for the start line.
+    pub name: String,
+    /// A word to the operator at the end of the start line.
+    pub note: Option<String>,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The one server that this proxy fronts.
+    pub upstream: Upstream,
+    /// Where entries are kept.
+    pub store: Store,
+    /// Who may read an entry.
+    pub admission: Admission,
+    /// The bounds of a fill.
+    pub fill: Fill,
+    /// The zone whose calendar says what today is.
+    pub time_zone: TimeZone,
+    /// The intercepted requests; names, keys and paths are distinct.
+    pub routes: Vec<Arc<Route>>,
+    /// Writes that change no route, whatever their outcome.
+    pub harmless: Vec<WritePattern>,
+    /// Writes that may have been half done although a 4xx other than 401 and 403 was answered.
+    pub partial: Vec<WritePattern>,
+}
+
+/// The upstream and the patience with it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// HTTPS where true.
+    pub tls: bool,
+    /// Host and optional port; what `Host` says upstream.
+    pub authority: Authority,
+    /// PEM file of certificate authorities in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// From the first SYN to a usable connection, TLS included.
+    pub connect_timeout: Duration,
+    /// From the last piece of the request sent to the answer's head.
+    pub head_timeout: Duration,
+    /// Between two pieces of a body, either way.
+    pub body_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// How many unused connections are kept.
+    pub idle_connections: usize,
+}
+
+impl Upstream {
+    /// The base URL as it enters an entry's shape.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority)
+    }
+}
+
+/// The store and what is common to all kinds of it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which store.
+    pub kind: StoreKind,
+    /// Every key begins with it; not empty.
+    pub prefix: String,
+    /// What all store work of one request may take together.
+    pub budget: Duration,
+    /// An entry of more bytes than this is not stored.
+    pub max_entry_bytes: usize,
+}
+
+/// Which store.
+#[derive(Clone, Debug)]
+pub enum StoreKind {
+    /// A Redis server, by URL.
+    Redis(Secret<String>),
+    /// This process's memory, bounded by bytes.
+    Memory {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// None: the environment's Redis URL was not usable. Every list is filled from the upstream.
+    Absent,
+}
+
+/// Who may read an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A token that the upstream has accepted, at most this long ago, for what it asks.
+    Upstream {
+        /// How long the upstream's yes is remembered.
+        vouch_limit: Duration,
+    },
+    /// Everybody: for an upstream that asks for no token.
+    Open,
+}
+
+/// The bounds of a fill.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// `PageSize` of a fill's requests.
+    pub page_size: u32,
+    /// Pages asked for at a time.
+    pub parallel_pages: usize,
+    /// Fills at a time, in the whole process.
+    pub parallel_fills: usize,
+    /// Pages of one collection.
+    pub max_pages: u32,
+    /// Items of one collection.
+    pub max_items: usize,
+    /// Bytes of one page, before and after decoding.
+    pub max_page_bytes: usize,
+    /// Bytes of one projected collection.
+    pub max_bytes: usize,
+    /// From the start of a fill to its end, waiting for its turn included.
+    pub timeout: Duration,
+    /// How long a collection that was too large is remembered as such.
+    pub too_large_for: Duration,
+}
+
+/// One configured intercepted request.
+#[derive(Debug)]
+pub struct Route {
+    /// Letters, digits and `-`; in the generation's key, logs and metrics.
+    pub name: String,
+    /// A paged list or a single object.
+    pub kind: RouteKind,
+    /// The path of the request.
+    pub path: PathPattern,
+    /// Query parameters that name the collection, each required exactly once.
+    pub query: Vec<String>,
+    /// The key without the prefix: literals and parameters in turn.
+    pub key: Vec<KeyPart>,
+    /// What of each item is kept.
+    pub projection: Projection,
+    /// Which items are kept: those whose date is today or later.
+    pub keep: Option<Keep>,
+    /// How long an entry may be served.
+    pub ttl: Duration,
+    /// Known writes that change this route's collections.
+    pub invalidated_by: Vec<WritePattern>,
+    /// All of the above in one line, from which the shape of entries is made.
+    pub description: String,
+}
+
+/// A paged list or a single object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Pages in the upstream's envelope.
+    List {
+        /// The upstream's page size where a request names none; `None`: such requests are forwarded.
+        default_page_size: Option<u32>,
+        /// Requests for larger pages are forwarded.
+        max_page_size: u32,
+    },
+    /// One object, without an envelope.
+    Single,
+}
+
+/// A piece of a route's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// Text as it stands.
+    Literal(String),
+    /// The value of a parameter: first those of the path in order, then those of `query`.
+    Parameter(usize),
+}
+
+/// Only items whose date is today or later are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The projected field, at the top of an item, that holds the date.
+    pub field: String,
+}

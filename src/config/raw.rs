@@ -1,0 +1,257 @@
+//! What a file says: every known key, each value with its place, nothing understood yet.
+//!
+//! A file is read to its end whatever is wrong with it: ill-formed lines, unknown keys and values of
+//! another type become problems, and reading goes on.
+
+pub(super) mod nearest;
+mod section;
+
+use toml::de::DeTable;
+
+use super::report::{At, Place, Problems, Text};
+pub(super) use section::Number;
+use section::Section;
+
+/// A whole file.
+pub(super) struct Raw {
+    pub(super) listen: Option<Text>,
+    pub(super) time_zone: Option<Text>,
+    pub(super) note: Option<Text>,
+    pub(super) upstream: RawUpstream,
+    pub(super) store: RawStore,
+    pub(super) admission: RawAdmission,
+    pub(super) fill: RawFill,
+    pub(super) writes: RawWrites,
+    pub(super) routes: Vec<RawRoute>,
+}
+
+/// `[upstream]`
+pub(super) struct RawUpstream {
+    pub(super) url: Option<Text>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) connect_timeout: Option<Text>,
+    pub(super) head_timeout: Option<Text>,
+    pub(super) body_timeout: Option<Text>,
+    pub(super) idle_timeout: Option<Text>,
+    pub(super) idle_connections: Option<Number>,
+}
+
+/// `[store]`
+pub(super) struct RawStore {
+    pub(super) kind: Option<Text>,
+    pub(super) redis_url: Option<Text>,
+    pub(super) prefix: Option<Text>,
+    pub(super) budget: Option<Text>,
+    pub(super) max_entry_bytes: Option<Text>,
+    pub(super) max_bytes: Option<Text>,
+    pub(super) ttl: Option<Text>,
+}
+
+/// `[admission]`
+pub(super) struct RawAdmission {
+    pub(super) mode: Option<Text>,
+    pub(super) vouch_limit: Option<Text>,
+}
+
+/// `[fill]`
+pub(super) struct RawFill {
+    pub(super) page_size: Option<Number>,
+    pub(super) parallel_pages: Option<Number>,
+    pub(super) parallel_fills: Option<Number>,
+    pub(super) max_pages: Option<Number>,
+    pub(super) max_items: Option<Number>,
+    pub(super) max_page_bytes: Option<Text>,
+    pub(super) max_bytes: Option<Text>,
+    pub(super) timeout: Option<Text>,
+    pub(super) too_large_for: Option<Text>,
+}
+
+/// `[writes]`
+pub(super) struct RawWrites {
+    pub(super) harmless: Vec<Text>,
+    pub(super) partial: Vec<Text>,
+}
+
+/// `[routes.NAME]`
+pub(super) struct RawRoute {
+    /// The name, at its place in the table's header.
+    pub(super) name: Text,
+    pub(super) kind: Option<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) query: Vec<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) items: Option<Text>,
+    pub(super) identity: Option<Text>,
+    pub(super) fields: Option<At<Vec<RawField>>>,
+    pub(super) keep: Option<RawKeep>,
+    pub(super) ttl: Option<Text>,
+    pub(super) default_page_size: Option<Number>,
+    pub(super) max_page_size: Option<Number>,
+    pub(super) invalidated_by: Vec<Text>,
+}
+
+/// `keep = { date = …, from = … }`
+pub(super) struct RawKeep {
+    pub(super) place: Place,
+    pub(super) date: Option<Text>,
+    pub(super) from: Option<Text>,
+}
+
+/// One field of a route's `fields`.
+pub(super) struct RawField {
+    pub(super) name: Text,
+    pub(super) source: RawSource,
+}
+
+/// Where a field comes from.
+pub(super) enum RawSource {
+    /// A path or several, the first that matches counts.
+    Paths(Vec<Text>),
+    /// An object of further fields.
+    Object(Vec<RawField>),
+}
+
+impl Raw {
+    /// Reads the file that `problems` holds.
+    pub(super) fn read(problems: &mut Problems) -> Self {
+        let text = problems.file();
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut top = Section::new(String::new(), None, table.into_inner());
+        let raw = Self {
+            listen: top.text("listen", "an address such as \"127.0.0.1:8080\"", problems),
+            time_zone: top.text("time-zone", "a zone such as \"Europe/Berlin\"", problems),
+            note: top.text("note", "a text", problems),
+            upstream: RawUpstream::read(top.section("upstream", problems), problems),
+            store: RawStore::read(top.section("store", problems), problems),
+            admission: RawAdmission::read(top.section("admission", problems), problems),
+            fill: RawFill::read(top.section("fill", problems), problems),
+            writes: RawWrites::read(top.section("writes", problems), problems),
+            routes: top
+                .section("routes", problems)
+                .into_sections(problems)
+                .into_iter()
+                .map(|(name, section)| RawRoute::read(name, section, problems))
+                .collect(),
+        };
+        top.finish(problems);
+        for error in &errors {
+            problems.ill_formed(error.span().unwrap_or_default(), error.message());
+        }
+        raw
+    }
+}
+
+const DURATION: &str = "a duration such as \"3s\"";
+const BYTES: &str = "a size such as \"16MiB\"";
+
+impl RawUpstream {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            url: section.text("url", "a URL such as \"https://host\"", problems),
+            ca_file: section.text("ca-file", "a file's path", problems),
+            connect_timeout: section.text("connect-timeout", DURATION, problems),
+            head_timeout: section.text("head-timeout", DURATION, problems),
+            body_timeout: section.text("body-timeout", DURATION, problems),
+            idle_timeout: section.text("idle-timeout", DURATION, problems),
+            idle_connections: section.number("idle-connections", problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawStore {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            kind: section.text("kind", "\"redis\" or \"memory\"", problems),
+            redis_url: section.text("redis-url", "a URL such as \"redis://127.0.0.1:6379\"", problems),
+            prefix: section.text("prefix", "a text such as \"cat_\"", problems),
+            budget: section.text("budget", DURATION, problems),
+            max_entry_bytes: section.text("max-entry-bytes", BYTES, problems),
+            max_bytes: section.text("max-bytes", BYTES, problems),
+            ttl: section.text("ttl", DURATION, problems),
+        };
+        if let Some(url) = &raw.redis_url {
+            problems.hide(&url.place);
+        }
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawAdmission {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            mode: section.text("mode", "\"upstream\" or \"open\"", problems),
+            vouch_limit: section.text("vouch-limit", DURATION, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawFill {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            page_size: section.number("page-size", problems),
+            parallel_pages: section.number("parallel-pages", problems),
+            parallel_fills: section.number("parallel-fills", problems),
+            max_pages: section.number("max-pages", problems),
+            max_items: section.number("max-items", problems),
+            max_page_bytes: section.text("max-page-bytes", BYTES, problems),
+            max_bytes: section.text("max-bytes", BYTES, problems),
+            timeout: section.text("timeout", DURATION, problems),
+            too_large_for: section.text("too-large-for", DURATION, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+const WRITES: &str = "an array of writes such as [\"PUT /api/Order/{id}\"]";
+
+impl RawWrites {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            harmless: section.texts("harmless", WRITES, problems),
+            partial: section.texts("partial", WRITES, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawRoute {
+    fn read(name: Text, mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            name,
+            kind: section.text("kind", "\"list\" or \"single\"", problems),
+            path: section.text("path", "a path such as \"/api/Order/{id}\"", problems),
+            query: section.texts("query", "an array of names such as [\"SellerIds\"]", problems),
+            key: section.text("key", "a key such as \"seller_{id}\"", problems),
+            items: section.text("items", "a JSONPath such as \"$.items[*]\"", problems),
+            identity: section.text("identity", "a JSONPath such as \"$.id\"", problems),
+            fields: section.fields("fields", problems),
+            keep: RawKeep::read(section.present("keep", problems), problems),
+            ttl: section.text("ttl", DURATION, problems),
+            default_page_size: section.number("default-page-size", problems),
+            max_page_size: section.number("max-page-size", problems),
+            invalidated_by: section.texts("invalidated-by", WRITES, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawKeep {
+    fn read(section: Option<(Place, Section<'_>)>, problems: &mut Problems) -> Option<Self> {
+        let (place, mut section) = section?;
+        let raw = Self {
+            place,
+            date: section.text("date", "a field's name", problems),
+            from: section.text("from", "\"today\"", problems),
+        };
+        section.finish(problems);
+        Some(raw)
+    }
+}

@@ -1,0 +1,45 @@
+//! Takes the secrets out of a text that is about to be shown, byte for byte, so that carets stay right.
+
+use std::ops::Range;
+
+/// The text with a star for each byte of a secret: what follows `://` in a known secret (or all of it),
+/// and user, password and `pass=` of any URL, for those that nobody could parse.
+pub(super) fn hide(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> String {
+    let mut hidden: Vec<Range<usize>> = secrets.map(|secret| after_scheme(text, secret)).collect();
+    for (start, _) in text.match_indices("://") {
+        let start = start + 3;
+        let rest = text.get(start..).unwrap_or("");
+        let rest = rest.split(['"', '\'', '\n']).next().unwrap_or("");
+        hidden.extend(rest.rfind('@').map(|at| start..start + at));
+        hidden.extend(rest.find("pass=").map(|at| start + at + 5..start + rest.len()));
+    }
+    let star = |(at, character): (usize, char)| {
+        let secret = hidden.iter().any(|range| range.contains(&at)) && !"\"'\r\n".contains(character);
+        if secret { "*".repeat(character.len_utf8()) } else { character.to_string() }
+    };
+    text.char_indices().map(star).collect()
+}
+
+fn after_scheme(text: &str, secret: Range<usize>) -> Range<usize> {
+    let scheme = text.get(secret.clone()).and_then(|value| value.find("://"));
+    secret.start + scheme.map_or(0, |end| end + 3)..secret.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_secret_is_left_and_no_byte_moves() {
+        let text = "url = \"redis://:hünter@h\" # x";
+        let masked = hide(text, std::iter::once(6..text.len() - 4));
+        assert_eq!(masked.len(), text.len());
+        assert_eq!(masked, "url = \"redis://**********\" # x");
+    }
+
+    #[test]
+    fn user_and_password_of_any_url_are_hidden() {
+        assert_eq!(hide("https://me:pw@host/", std::iter::empty()), "https://*****@host/");
+        assert_eq!(hide("unix:///s?pass=pw\"", std::iter::empty()), "unix:///s?pass=**\"");
+    }
+}

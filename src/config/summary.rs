@@ -1,0 +1,120 @@
+//! What is active, for the operator's eyes. No credentials.
+
+use std::fmt;
+
+use super::{
+    Admission, Config, Route, Store, StoreKind, redis_url,
+    units::{show_bytes, show_duration},
+};
+
+impl Config {
+    /// One line: the profile or file, where clients connect, the upstream, the store, the routes, who may
+    /// read, and the configuration's own note at the end.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let routes: Vec<_> = self.routes.iter().map(|route| route.name.as_str()).collect();
+        let note = self.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+        format!(
+            "{}: {} -> {}, {}, routes {}, admission {}{note}",
+            self.name,
+            self.listen,
+            self.upstream.url(),
+            self.store.kind,
+            routes.join(" "),
+            match self.admission {
+                Admission::Upstream { .. } => "upstream",
+                Admission::Open => "open",
+            },
+        )
+    }
+
+    /// All settings, a line each.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let Self { upstream, store, fill, .. } = self;
+        let mut lines = vec![
+            format!("configuration  {}", self.name),
+            format!("listen         {}", self.listen),
+            format!("upstream       {}", upstream.url()),
+            format!(
+                "  timeouts     connect {}, head {}, body {}",
+                show_duration(upstream.connect_timeout),
+                show_duration(upstream.head_timeout),
+                show_duration(upstream.body_timeout),
+            ),
+            format!(
+                "  unused       {} connections for {}",
+                upstream.idle_connections,
+                show_duration(upstream.idle_timeout)
+            ),
+        ];
+        lines.extend(upstream.ca_file.as_ref().map(|file| format!("  ca-file      {}", file.display())));
+        lines.extend([
+            format!("store          {}", store.kind),
+            format!("  entries      {store}"),
+            format!("admission      {}", self.admission),
+            format!(
+                "fill           pages of {}, {} at a time, {} fills at a time, within {}",
+                fill.page_size,
+                fill.parallel_pages,
+                fill.parallel_fills,
+                show_duration(fill.timeout),
+            ),
+            format!(
+                "  at most      {} pages, {} items, {} a page, {} in all; if larger, forwarded for {}",
+                fill.max_pages,
+                fill.max_items,
+                show_bytes(fill.max_page_bytes as u64),
+                show_bytes(fill.max_bytes as u64),
+                show_duration(fill.too_large_for),
+            ),
+            format!("time zone      {}", self.time_zone.iana_name().unwrap_or("the system's")),
+        ]);
+        for route in &self.routes {
+            lines.push(format!("route          {route}"));
+            lines.push(format!("  {}", route.description));
+            lines.push(format!("  invalidated by {}", list(&route.invalidated_by)));
+        }
+        lines.push(format!("harmless       {}", list(&self.harmless)));
+        lines.push(format!("partial        {}", list(&self.partial)));
+        lines.extend(self.note.as_ref().map(|note| format!("note           {note}")));
+        lines.join("\n")
+    }
+}
+
+fn list(writes: &[impl fmt::Display]) -> String {
+    let writes: Vec<_> = writes.iter().map(ToString::to_string).collect();
+    if writes.is_empty() { "-".to_owned() } else { writes.join(", ") }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redis(url) => out.write_str(&redis_url::show(url.reveal())),
+            Self::Memory { max_bytes } => write!(out, "memory of {}", show_bytes(*max_bytes)),
+            Self::Absent => out.write_str("no store"),
+        }
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, budget) = (show_bytes(self.max_entry_bytes as u64), show_duration(self.budget));
+        write!(out, "of at most {bytes}, keys begin with {}, {budget} a request", self.prefix)
+    }
+}
+
+impl fmt::Display for Admission {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream { vouch_limit } => write!(out, "upstream ({})", show_duration(*vouch_limit)),
+            Self::Open => out.write_str("open"),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} for {}", self.name, show_duration(self.ttl))
+    }
+}

@@ -1,0 +1,202 @@
+//! Fills: fetch all pages, project them, check that they make one collection. And the question: may this
+//! token read this? Both are requests of our own making – path, key and paging parameters, the
+//! caller's `Authorization` – and carry nothing else of a client's.
+//!
+//! All or nothing: a walk that contradicts itself is tried once more, and what fails stores nothing.
+
+mod fetch;
+mod walk;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::{
+    classify::Read,
+    config::{self, Config, RouteKind},
+    deadline::{Deadline, Elapsed},
+    page::Collection,
+    telemetry::Telemetry,
+    upstream::{Upstream, UpstreamError},
+};
+use walk::Walk;
+
+/// Why there is no collection. Shared by all who waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FillError {
+    /// The upstream answered with an error of its own, which the callers get.
+    #[error("the upstream answered {}", .0.status)]
+    Answered(Arc<Answered>),
+    /// The upstream gave no answer.
+    #[error(transparent)]
+    Upstream(Arc<UpstreamError>),
+    /// An answer broke off.
+    #[error("an answer of the upstream broke off")]
+    Truncated,
+    /// The fill as a whole took too long.
+    #[error("not filled within {0:?}")]
+    Late(Duration),
+    /// More than the configured bounds allow; no error, but not to be cached.
+    #[error("larger than the configured {0}")]
+    TooLarge(&'static str),
+    /// The answers are not the configured list, or contradict each other even the second time.
+    #[error("{0}")]
+    Unfit(Arc<str>),
+}
+
+/// An upstream's own error answer.
+#[derive(Debug)]
+pub struct Answered {
+    /// 4xx or 5xx.
+    pub status: StatusCode,
+    /// What of the head the callers get: type, challenge, when to come back.
+    pub fields: HeaderMap,
+    /// The body, decoded.
+    pub body: Bytes,
+}
+
+/// Fills collections and asks questions. Cheap to clone.
+#[derive(Clone)]
+pub struct Filler(Arc<Inner>);
+
+struct Inner {
+    upstream: Arc<Upstream>,
+    limits: config::Fill,
+    turns: Semaphore,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Filler {
+    /// A filler with the configured bounds.
+    #[must_use]
+    pub fn new(config: &Config, upstream: Arc<Upstream>, telemetry: Arc<Telemetry>) -> Self {
+        let turns = Semaphore::new(config.fill.parallel_fills);
+        Self(Arc::new(Inner { upstream, limits: config.fill.clone(), turns, telemetry }))
+    }
+
+    /// Fetches the whole collection that `read` names, with the caller's `Authorization`. Waits for its
+    /// turn and then for the upstream, both within the configured time.
+    ///
+    /// # Errors
+    /// [`FillError`]. Dropping the wait closes the connections in use.
+    pub async fn fill(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
+        let limit = self.0.limits.timeout;
+        let work = async {
+            let _turn = self.0.turns.acquire().await;
+            self.collect(read, authorization).await
+        };
+        let filled =
+            Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)));
+        self.0.telemetry.fill(filled.is_ok());
+        if let Err(error) = &filled {
+            tracing::debug!(route = read.route.name, %error, "fill failed");
+        }
+        filled
+    }
+
+    /// Asks the upstream with the smallest page whether this token may read; the upstream's total.
+    ///
+    /// # Errors
+    /// [`FillError`]: it may not, or there is no telling.
+    pub async fn ask(&self, read: &Read, authorization: Option<&str>) -> Result<Option<u64>, FillError> {
+        self.0.telemetry.question();
+        let limit = self.0.limits.timeout;
+        let work = async {
+            let body = self.fetch(&target(read, Some((1, 1))), authorization).await?;
+            let envelope = read.route.projection.envelope(&body).map_err(|error| unfit(&error))?;
+            envelope.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
+        };
+        Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)))
+    }
+
+    async fn collect(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
+        match read.route.kind {
+            RouteKind::Single => self.object(read, authorization).await,
+            RouteKind::List { .. } => match self.walk(read, authorization).await {
+                Err(FillError::Unfit(_)) => self.walk(read, authorization).await,
+                ended => ended,
+            },
+        }
+    }
+
+    async fn object(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
+        let body = self.fetch(&target(read, None), authorization).await?;
+        let route = Arc::clone(&read.route);
+        let object = off_runtime(move || route.projection.object(&body)).await?;
+        self.count_absent(read, &object.absent);
+        Ok(Collection { text: object.text.into(), items: object.items, total: 1, kept_from: None })
+    }
+
+    async fn walk(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
+        use futures_util::{StreamExt as _, TryStreamExt as _};
+        let mut walk = Walk::begin(self.page(read, 1, authorization).await?, &self.0.limits)?;
+        let mut pages = futures_util::stream::iter(walk.further_pages())
+            .map(|number| self.page(read, number, authorization))
+            .buffered(self.0.limits.parallel_pages.max(1));
+        while let Some(page) = pages.try_next().await? {
+            walk.add(page, &self.0.limits)?;
+        }
+        let (collection, absent) = walk.end()?;
+        self.count_absent(read, &absent);
+        Ok(collection)
+    }
+
+    async fn page(
+        &self,
+        read: &Read,
+        number: u32,
+        authorization: Option<&str>,
+    ) -> Result<crate::project::ProjectedPage, FillError> {
+        let body = self.fetch(&target(read, Some((number, self.0.limits.page_size))), authorization).await?;
+        let route = Arc::clone(&read.route);
+        off_runtime(move || route.projection.page(&body)).await
+    }
+
+    fn count_absent(&self, read: &Read, absent: &[u64]) {
+        for (field, count) in read.route.projection.field_names().zip(absent) {
+            self.0.telemetry.absent_field(&read.route.name, field, *count);
+        }
+    }
+}
+
+/// Parsing is work: it is done where it stalls no connection.
+async fn off_runtime<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, FillError>
+where
+    T: Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| unfit(&error)),
+        Err(_) => Err(unfit(&"the projection failed")),
+    }
+}
+
+fn unfit(why: &dyn std::fmt::Display) -> FillError {
+    FillError::Unfit(why.to_string().into())
+}
+
+/// Path and query of our own request: a page of so many items, or the object itself.
+fn target(read: &Read, page: Option<(u32, u32)>) -> String {
+    let route = &read.route;
+    let in_path = read.parameters.len().saturating_sub(route.query.len());
+    let (path, query) = read.parameters.split_at(in_path);
+    let mut target = route.path.fill(path.iter().map(String::as_str));
+    let mut separator = '?';
+    let mut add = |name: &str, value: &str| {
+        target.push(separator);
+        target.push_str(name);
+        target.push('=');
+        target.push_str(value);
+        separator = '&';
+    };
+    for (name, value) in route.query.iter().zip(query) {
+        add(name, value);
+    }
+    if let Some((number, size)) = page {
+        add("PageNumber", &number.to_string());
+        add("PageSize", &size.to_string());
+    }
+    target
+}

@@ -1,0 +1,141 @@
+//! The fields that end at each hop.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
+
+/// Always of one hop only.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What no `Connection` line can make us drop.
+const PROTECTED: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::VIA,
+    header::CACHE_CONTROL,
+];
+
+/// Whether a request asks for a WebSocket (RFC 6455 section 4.1). Any other upgrade ends here.
+pub(super) fn wants_websocket<B>(request: &Request<B>) -> bool {
+    let mut protocols = request.headers().get_all(header::UPGRADE).iter();
+    let websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    request.version() == Version::HTTP_11
+        && protocols.next().is_some_and(websocket)
+        && protocols.next().is_none()
+        && listed(request.headers()).any(|name| name == header::UPGRADE)
+}
+
+/// Takes off what was for this proxy alone. `TE: trailers` is said anew where the client said it.
+pub(super) fn strip_request(fields: &mut HeaderMap, upgrade: bool) {
+    let trailers = fields.get_all(header::TE).iter().any(takes_trailers);
+    let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgrade);
+    strip(fields);
+    // This proxy has asked for the body itself (RFC 9110 section 10.1.1).
+    fields.remove(header::EXPECT);
+    if let Some(protocol) = protocol {
+        fields.insert(header::UPGRADE, protocol);
+        fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    } else if trailers {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+        fields.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+    }
+}
+
+/// Takes off what was for this proxy alone. Where the body came in chunks, a length beside it is void.
+pub(super) fn strip_answer(fields: &mut HeaderMap, upgraded: bool) {
+    let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgraded);
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        fields.remove(header::CONTENT_LENGTH);
+    }
+    strip(fields);
+    if let Some(protocol) = protocol {
+        fields.insert(header::UPGRADE, protocol);
+        fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+}
+
+fn strip(fields: &mut HeaderMap) {
+    if fields.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = listed(fields).filter(|name| !PROTECTED.contains(name)).collect();
+        for name in named {
+            fields.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
+}
+
+/// The names in all `Connection` lines.
+fn listed(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
+fn takes_trailers(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut fields = HeaderMap::new();
+        for (name, value) in lines {
+            fields.append(*name, HeaderValue::from_static(value));
+        }
+        strip_request(&mut fields, false);
+        let mut names: Vec<String> = fields.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn all_connection_lines_are_honoured_an_empty_first_one_too() {
+        let lines = [
+            ("connection", ""),
+            ("connection", "X-One , keep-alive"),
+            ("connection", "x-two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+        ];
+        assert_eq!(stripped(&lines), ["x-three"]);
+    }
+
+    #[test]
+    fn no_connection_line_drops_what_is_protected() {
+        let lines = [
+            ("connection", "authorization, content-type, content-length, host, close"),
+            ("authorization", "Bearer a"),
+            ("content-type", "a/b"),
+            ("content-length", "3"),
+        ];
+        assert_eq!(stripped(&lines), ["authorization", "content-length", "content-type"]);
+    }
+
+    #[test]
+    fn te_is_said_anew_for_trailers_only() {
+        assert_eq!(stripped(&[("te", "gzip")]), [""; 0]);
+        assert_eq!(stripped(&[("te", "gzip, Trailers")]), ["connection", "te"]);
+    }
+}

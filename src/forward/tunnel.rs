@@ -1,0 +1,14 @@
+//! After a 101 the two connections are one: bytes go both ways until either side ends.
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+/// Joins the client's and the upstream's connections in a task of its own, once both are upgraded.
+pub(super) fn between(client: OnUpgrade, upstream: OnUpgrade) {
+    tokio::spawn(async move {
+        let Ok((client, upstream)) = tokio::try_join!(client, upstream) else { return };
+        let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+        // Whoever breaks it off, the other side sees the end.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    });
+}

@@ -1,0 +1,41 @@
+//! catproxy: a caching reverse proxy for the ABConnect Catalog API.
+//!
+//! The modules in the order in which a request meets them:
+//!
+//! ```text
+//! server → proxy → guard → classify ─┬─ forward ──────────────────────→ upstream
+//!                                    └─ admit → cache → fill → page → respond
+//! ```
+//!
+//! Decisions are pure (`classify`, `project`, `page`, `cache::entry`); what acts is at the edge.
+
+pub mod cli;
+pub mod server;
+
+pub mod proxy;
+
+pub mod guard;
+
+pub mod classify;
+
+pub mod admit;
+
+pub mod cache;
+
+pub mod fill;
+
+pub mod project;
+
+pub mod page;
+
+pub mod respond;
+
+pub mod forward;
+
+pub mod body;
+pub mod upstream;
+
+pub mod clock;
+pub mod config;
+pub mod deadline;
+pub mod telemetry;

@@ -1,0 +1,9 @@
+//! The program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    catproxy::cli::Cli::parse().run()
+}

@@ -1,0 +1,222 @@
+//! Cuts the fields that are wanted out of the upstream's JSON, while it is parsed.
+//!
+//! Pure: bytes in, bytes out; no clock, no socket. Names and indexes are followed in one pass that keeps nothing but
+//! the values asked for, as they were written: `1.10` stays `1.10`, thirty digits stay thirty, dates and escapes are
+//! not touched. What a path cannot say in names and indexes (`[*]`, `[-1]`, `..`, filters) runs through jsonpath-rust
+//! on the subtree that it needs; there alone a value goes through `serde_json::Value`: numbers become `i64`, `u64` or
+//! `f64` (`1.10` becomes `1.1`, more than 17 digits are cut), members are sorted, the last of two members with one name
+//! stays, and a number beyond `f64` is an error.
+//!
+//! It does not judge what it reads: a value that is `null` is a value, and one that is not there is left out and counted.
+
+pub mod path;
+mod plan;
+mod stream;
+mod text;
+mod write;
+
+use std::ops::Range;
+
+use path::Step;
+pub use path::{Path, PathError};
+use plan::Plan;
+
+/// One field of the output.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name in the output.
+    pub name: String,
+    /// Where its value comes from.
+    pub source: Source,
+}
+
+/// Where the value of a field comes from; the root `$` of every path is the item.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The first path that matches counts. One match of it is copied, several become an array.
+    Paths(Vec<Path>),
+    /// An object of its own; left out when none of its fields matched.
+    Object(Vec<Field>),
+}
+
+/// Compiled once: where the items are, the fields of the output in order, and the path that identifies an item.
+#[derive(Debug)]
+pub struct Projection {
+    /// The steps to the array of items, and the path as it was written; `None` for a single object.
+    items: Option<(Vec<Step>, Path)>,
+    plan: Plan,
+}
+
+/// What is left of one answer of the upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectedPage {
+    /// The items, joined by commas, without brackets; compact but for the blanks inside of copied values.
+    pub text: Vec<u8>,
+    /// Where each item is in `text`.
+    pub items: Vec<Range<u32>>,
+    /// A hash (SipHash under a key of the projection's own) of the text that identifies an item. An item without one,
+    /// or with `null`, has no entry. Hashes of two projections cannot be compared.
+    pub identities: Vec<u64>,
+    /// For each field of the top level, in order: how many items lacked it.
+    pub absent: Vec<u64>,
+    /// `totalItems` of the document, if it is an integer that is not negative.
+    pub total_items: Option<u64>,
+    /// `totalPages`, likewise.
+    pub total_pages: Option<u64>,
+    /// `pageNumber`, likewise.
+    pub page_number: Option<u64>,
+}
+
+/// What a page says about its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// See [`ProjectedPage::total_items`].
+    pub total_items: Option<u64>,
+    /// See [`ProjectedPage::total_pages`].
+    pub total_pages: Option<u64>,
+    /// See [`ProjectedPage::page_number`].
+    pub page_number: Option<u64>,
+    /// How many items the page itself has.
+    pub items: usize,
+}
+
+/// Why fields do not make a projection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProjectionError {
+    /// The items are not the elements of one array.
+    #[error("the items are names and indexes from the front and then [*], as in $.items[*], not {path}")]
+    Items {
+        /// The path as it was written.
+        path: String,
+    },
+    /// There is nothing to put out.
+    #[error("{within} has no fields")]
+    NoFields {
+        /// The object that would be empty: `the item`, or the name of a field.
+        within: String,
+    },
+    /// A field without a source.
+    #[error("field {field} has no path")]
+    NoPath {
+        /// Its name, with the names of the objects around it.
+        field: String,
+    },
+    /// Two fields of one object have the same name.
+    #[error("field {field} is there twice")]
+    Twice {
+        /// Its name, with the names of the objects around it.
+        field: String,
+    },
+    /// Objects in objects in objects.
+    #[error("field {field} is nested more than {limit} deep")]
+    TooDeep {
+        /// Its name, with the names of the objects around it.
+        field: String,
+        /// How deep fields may nest.
+        limit: usize,
+    },
+}
+
+/// Why a body is not what the projection was made for. Nothing of the body's content is in the text.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// Not JSON, or not UTF-8 in what is kept, or bytes after the document.
+    #[error("the body is not JSON at byte {offset}")]
+    Syntax {
+        /// The byte of the body at which it stops to be JSON.
+        offset: usize,
+        /// What was expected there.
+        source: serde_json::Error,
+    },
+    /// There is no array where the items should be.
+    #[error("the body has no list at {path}")]
+    NoList {
+        /// The path of the items.
+        path: String,
+    },
+    /// The projection is that of a single object, and a page was to be read.
+    #[error("a single object has no pages")]
+    NoPages,
+    /// An element of the list (or, read as a single object, the document) is not an object.
+    #[error("item {item} is not an object")]
+    NotAnObject {
+        /// Counted from 0.
+        item: usize,
+    },
+    /// A value that would be kept is nested too deep.
+    #[error("item {item}, field {field}: nested more than {limit} deep")]
+    TooDeep {
+        /// Counted from 0.
+        item: usize,
+        /// The field of the top level; `identity` for the path that identifies the item.
+        field: String,
+        /// How deep a value may nest.
+        limit: usize,
+    },
+    /// A path that is not streamed met a value that it cannot read.
+    #[error("item {item}, field {field}: the value at {path} cannot be searched")]
+    Search {
+        /// Counted from 0.
+        item: usize,
+        /// The field of the top level; `identity` for the path that identifies the item.
+        field: String,
+        /// The path as it was written.
+        path: String,
+        /// What jsonpath-rust or serde_json could not do.
+        source: SearchError,
+    },
+    /// The output is larger than spans can say.
+    #[error("the projected page is larger than 4 GiB")]
+    TooLarge,
+}
+
+/// What failed in a search.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The subtree does not fit into a `Value`: a number beyond `f64`, half a surrogate pair, more than 127 levels.
+    #[error(transparent)]
+    Read(serde_json::Error),
+    /// jsonpath-rust gave something that is not a part of the subtree.
+    #[error("jsonpath-rust gave no node")]
+    NoNode,
+}
+
+impl Projection {
+    /// For the pages of a list. `items` is names and indexes and then `[*]`; `identity` is read in each item.
+    pub fn list(items: Path, fields: Vec<Field>, identity: Path) -> Result<Projection, ProjectionError> {
+        let Some(steps) = items.steps_to_elements() else {
+            return Err(ProjectionError::Items { path: items.as_str().to_owned() });
+        };
+        let plan = Plan::new(fields, Some(identity))?;
+        Ok(Projection { items: Some((steps.to_vec(), items)), plan })
+    }
+
+    /// For one object, which is the whole document.
+    pub fn single(fields: Vec<Field>) -> Result<Projection, ProjectionError> {
+        Ok(Projection { items: None, plan: Plan::new(fields, None)? })
+    }
+
+    /// The names of the top level's fields, in the order of [`ProjectedPage::absent`].
+    pub fn field_names(&self) -> impl Iterator<Item = &str> {
+        self.plan.names()
+    }
+
+    /// Projects a page of a list.
+    pub fn page(&self, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
+        let (steps, path) = self.items.as_ref().ok_or(ProjectError::NoPages)?;
+        stream::list(&self.plan, steps, body)?
+            .ok_or_else(|| ProjectError::NoList { path: path.as_str().to_owned() })
+    }
+
+    /// Projects a document that is one object with these fields: the answer has exactly one item and no totals.
+    pub fn object(&self, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
+        stream::object(&self.plan, body)
+    }
+
+    /// Checks that a body is a page of this list, and reads what it says about the list. Meant for pages of one item:
+    /// it does the work of [`Projection::page`] and drops the items.
+    pub fn envelope(&self, body: &[u8]) -> Result<Envelope, ProjectError> {
+        let ProjectedPage { items, total_items, total_pages, page_number, .. } = self.page(body)?;
+        Ok(Envelope { total_items, total_pages, page_number, items: items.len() })
+    }
+}

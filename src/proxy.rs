@@ -1,0 +1,157 @@
+//! The life of a request, start to finish. Only this module knows the order of the steps.
+
+mod read;
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::{
+    admit::{Admission, token},
+    body::Body,
+    cache::{Cache, UnusableStore},
+    classify::{Class, Classifier, Effect, Reason},
+    clock::Clock,
+    config::Config,
+    fill::{FillError, Filler},
+    forward::Forwarder,
+    guard, respond,
+    telemetry::Telemetry,
+    upstream::{Upstream, UpstreamUnusable},
+};
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy(Arc<Inner>);
+
+struct Inner {
+    classifier: Classifier,
+    admission: Admission,
+    cache: Cache<FillError>,
+    filler: Filler,
+    forwarder: Forwarder,
+    telemetry: Arc<Telemetry>,
+    too_large_for: std::time::Duration,
+}
+
+/// Why a configuration cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The upstream.
+    #[error("the upstream cannot be used")]
+    Upstream(#[from] UpstreamUnusable),
+    /// The store.
+    #[error("the store cannot be used")]
+    Store(#[from] UnusableStore),
+}
+
+impl Proxy {
+    /// A proxy as configured. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// Where TLS or the store cannot work as configured.
+    pub fn new(config: &Config, clock: Clock) -> Result<Self, Unusable> {
+        let telemetry = Arc::new(Telemetry::default());
+        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        Ok(Self(Arc::new(Inner {
+            classifier: Classifier::new(config),
+            admission: Admission::new(config, clock.clone()),
+            cache: Cache::new(config, clock, Arc::clone(&telemetry))?,
+            filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
+            forwarder: Forwarder::new(upstream),
+            telemetry,
+            too_large_for: config.fill.too_large_for,
+        })))
+    }
+
+    /// Connects to the store, so that the first request need not; says so once where it is away.
+    pub async fn greet_store(&self) {
+        self.0.cache.greet().await;
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// Commands sent to the store so far.
+    #[must_use]
+    pub fn store_commands(&self) -> u64 {
+        self.0.cache.store_commands()
+    }
+
+    /// Answers one request. A client that leaves drops this; fills and writes go on without it.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Err(refusal) =
+            guard::check(request.method(), request.uri(), request.version(), request.headers())
+        {
+            return respond::refused(&refusal);
+        }
+        let body = !request.body().is_end_stream();
+        match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
+            Class::Read(read) => self.read(request, &read).await,
+            Class::Forward(reason) => self.forward(request, reason).await,
+            Class::Write(effect) => self.write(request, effect).await,
+        }
+    }
+
+    async fn forward(&self, request: Request<Incoming>, reason: Reason) -> Response<Body> {
+        let sender = Sender::of(&self.0.classifier, &request);
+        match self.0.forwarder.pass(request).await {
+            Ok(answer) => {
+                sender.heard(&self.0.admission, answer.status());
+                respond::forwarded(answer, reason)
+            }
+            Err(error) => {
+                tracing::warn!(%error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "not forwarded");
+                respond::unforwarded(&error, reason)
+            }
+        }
+    }
+
+    /// A write runs in a task of its own: a client that leaves does not cancel it. Before the first byte of
+    /// its answer goes out, what it may have changed is void.
+    async fn write(&self, request: Request<Incoming>, effect: Effect) -> Response<Body> {
+        let proxy = self.clone();
+        let task = tokio::spawn(async move {
+            let answer = proxy.forward(request, Reason::Method).await;
+            if !is_refused(&answer, effect.partial) {
+                proxy.0.cache.void(&effect.routes).await;
+            }
+            answer
+        });
+        task.await.unwrap_or_else(|_| respond::internal())
+    }
+}
+
+/// Whether the upstream certainly did nothing. Our own 502 and 504 are no word of the upstream's.
+fn is_refused(answer: &Response<Body>, partial: bool) -> bool {
+    let status = answer.status();
+    let by_upstream = matches!(answer.body(), Body::Passed(_));
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => by_upstream,
+        StatusCode::REQUEST_TIMEOUT => false,
+        _ => by_upstream && !partial && status.is_client_error(),
+    }
+}
+
+/// Who sent a forwarded request, for what its answer says about the token.
+struct Sender {
+    token: Option<Arc<str>>,
+    routes: Vec<usize>,
+}
+
+impl Sender {
+    fn of(classifier: &Classifier, request: &Request<Incoming>) -> Self {
+        Self { token: token::bearer(request.headers()), routes: classifier.routes_at(request.uri().path()) }
+    }
+
+    fn heard(&self, admission: &Admission, status: StatusCode) {
+        if let Some(token) = &self.token {
+            admission.heard(token, &self.routes, status);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! All answers of our own, and the only place where a failure becomes a status. Heads are built here, never
+//! taken from an upstream's answer but for the few fields of its own errors; what a client is told names no
+//! inside address.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::{
+    body::Body,
+    cache::Entry,
+    classify::{Read, Reason},
+    config::RouteKind,
+    fill::{Answered, FillError},
+    guard::Refusal,
+    upstream::UpstreamError,
+};
+
+/// The name of this cache in `Cache-Status` (RFC 9211).
+const CACHE_STATUS: &str = "cache-status";
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// A shared cache must not keep what is for one token; the client must ask again.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const BY_TOKEN: HeaderValue = HeaderValue::from_static("Authorization");
+
+/// Where an answer came from; the value of `Cache-Status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// From an entry.
+    Hit {
+        /// What is left of its freshness.
+        ttl: Duration,
+        /// The upstream was asked first whether the token may read.
+        asked: bool,
+    },
+    /// Filled for this request, or for one that came at the same time.
+    Filled {
+        /// Why an entry did not serve.
+        because: Because,
+        /// Another request's fill.
+        collapsed: bool,
+        /// Nothing could be stored: there is no store now.
+        unstored: bool,
+    },
+    /// A fill was tried and failed.
+    Failed {
+        /// The upstream's status, where it answered.
+        status: Option<StatusCode>,
+    },
+    /// Passed on untouched.
+    Bypass(Reason),
+}
+
+/// Why an entry did not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// There was none, or none that is fresh and valid.
+    Miss,
+    /// There was one, but the upstream counts another total for this token.
+    Total,
+    /// There was one, but this token was to be heard for itself.
+    Question,
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("catproxy; ")?;
+        match self {
+            Self::Hit { ttl, asked } => {
+                write!(out, "hit; ttl={}", ttl.as_secs())?;
+                if *asked { out.write_str("; detail=asked") } else { Ok(()) }
+            }
+            Self::Filled { because, collapsed, unstored } => {
+                out.write_str(match because {
+                    Because::Miss => "fwd=miss",
+                    Because::Total | Because::Question => "fwd=request",
+                })?;
+                if *collapsed {
+                    out.write_str("; collapsed")?;
+                }
+                match because {
+                    Because::Total => out.write_str("; detail=total"),
+                    Because::Question => out.write_str("; detail=question"),
+                    Because::Miss if *unstored => out.write_str("; detail=no-store"),
+                    Because::Miss => Ok(()),
+                }
+            }
+            Self::Failed { status: Some(status) } => write!(out, "fwd=miss; fwd-status={}", status.as_u16()),
+            Self::Failed { status: None } => out.write_str("fwd=miss; detail=unanswered"),
+            Self::Bypass(reason) => write!(out, "fwd=bypass; detail={reason}"),
+        }
+    }
+}
+
+impl CacheStatus {
+    /// As a field's value.
+    #[must_use]
+    pub fn value(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("catproxy"))
+    }
+}
+
+/// A read that is answered from an entry.
+#[derive(Debug)]
+pub struct Served {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// How old it is.
+    pub age: Duration,
+    /// Where it came from.
+    pub status: CacheStatus,
+}
+
+/// The page, or the object, that was asked for.
+#[must_use]
+pub fn page(served: &Served, read: &Read) -> Response<Body> {
+    let collection = &served.entry.collection;
+    let body = match read.route.kind {
+        RouteKind::Single => collection.text.clone(),
+        RouteKind::List { .. } => collection.page(read.page),
+    };
+    let mut answer = own(StatusCode::OK, JSON, body);
+    let fields = answer.headers_mut();
+    fields.insert(header::CACHE_CONTROL, PRIVATE);
+    fields.insert(header::VARY, BY_TOKEN);
+    fields.insert(header::AGE, HeaderValue::from(served.age.as_secs()));
+    fields.insert(CACHE_STATUS, served.status.value());
+    answer
+}
+
+/// Why there is no page: the upstream's own answer where it gave one.
+#[must_use]
+pub fn failed(error: &FillError) -> Response<Body> {
+    let (mut answer, status) = match error {
+        FillError::Answered(answered) => (passed_on(answered), Some(answered.status)),
+        FillError::Upstream(error) => (unanswered(error), None),
+        FillError::Late(_) => (too_slow(), None),
+        FillError::Truncated | FillError::TooLarge(_) | FillError::Unfit(_) => (broken_off(), None),
+    };
+    answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Failed { status }.value());
+    answer
+}
+
+/// The upstream's answer to a request that was passed on, which says that it is that. Caches before this
+/// one may have said their part.
+#[must_use]
+pub fn forwarded(mut answer: Response<Body>, reason: Reason) -> Response<Body> {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().append(CACHE_STATUS, CacheStatus::Bypass(reason).value());
+    }
+    answer
+}
+
+/// The upstream gave no answer to a request that was passed on.
+#[must_use]
+pub fn unforwarded(error: &UpstreamError, reason: Reason) -> Response<Body> {
+    let mut answer = unanswered(error);
+    answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Bypass(reason).value());
+    answer
+}
+
+/// A request that no proxy should pass.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> Response<Body> {
+    let status = match refusal {
+        Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Refusal::TargetLength { .. } => StatusCode::URI_TOO_LONG,
+        Refusal::Host | Refusal::Authority | Refusal::Target => StatusCode::BAD_REQUEST,
+    };
+    let mut answer = problem(status, &refusal.to_string());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE");
+        answer.headers_mut().insert(header::ALLOW, allowed);
+    }
+    answer
+}
+
+/// Our own failure; what it was is in the log.
+#[must_use]
+pub fn internal() -> Response<Body> {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "catproxy failed to answer this request")
+}
+
+fn passed_on(answered: &Arc<Answered>) -> Response<Body> {
+    let mut answer = Response::new(Body::Own(answered.body.clone()));
+    *answer.status_mut() = answered.status;
+    *answer.headers_mut() = answered.fields.clone();
+    answer.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
+    answer
+}
+
+fn unanswered(error: &UpstreamError) -> Response<Body> {
+    match error {
+        UpstreamError::Connect(_) => problem(StatusCode::BAD_GATEWAY, "ABConnect cannot be reached"),
+        UpstreamError::Broken(_) => broken_off(),
+        UpstreamError::ConnectLate(_) | UpstreamError::Late(_) => too_slow(),
+        UpstreamError::ClientLate => {
+            problem(StatusCode::REQUEST_TIMEOUT, "the request's body paused for too long")
+        }
+    }
+}
+
+fn broken_off() -> Response<Body> {
+    problem(StatusCode::BAD_GATEWAY, "ABConnect broke off its answer")
+}
+
+fn too_slow() -> Response<Body> {
+    problem(StatusCode::GATEWAY_TIMEOUT, "ABConnect did not answer in time")
+}
+
+/// ProblemDetails (RFC 9457), as the upstream's own errors are.
+fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    let mut answer = own(status, PROBLEM, body.to_string().into());
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn own(status: StatusCode, media: HeaderValue, body: Bytes) -> Response<Body> {
+    let mut fields = HeaderMap::with_capacity(8);
+    fields.insert(header::CONTENT_TYPE, media);
+    let mut answer = Response::new(Body::Own(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = fields;
+    answer
+}

@@ -1,0 +1,106 @@
+//! Counts of what goes wrong without a client noticing. What is dropped is counted, and logged once.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::cache::Fault;
+
+/// The counters of a process.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    store_faults: AtomicU64,
+    garbled_entries: AtomicU64,
+    unreadable_dates: AtomicU64,
+    absent_fields: AtomicU64,
+    questions: AtomicU64,
+    fills: AtomicU64,
+    failed_fills: AtomicU64,
+    differing: AtomicU64,
+    said: Mutex<HashSet<String>>,
+}
+
+impl Telemetry {
+    /// The store did not do what it was asked.
+    pub fn store_fault(&self, fault: Fault) {
+        self.store_faults.fetch_add(1, Ordering::Relaxed);
+        if matches!(fault, Fault::Refused | Fault::TooLarge | Fault::Internal) {
+            self.say_once(&format!("store: {fault}"));
+        }
+    }
+
+    /// Something under our key was not an entry of ours.
+    pub fn garbled_entry(&self) {
+        self.garbled_entries.fetch_add(1, Ordering::Relaxed);
+        self.say_once("what lies under one of our keys is not an entry of ours; it is overwritten");
+    }
+
+    /// Items of a route were left out because their date does not read.
+    pub fn unreadable_dates(&self, route: &str, count: u64) {
+        if count > 0 {
+            self.unreadable_dates.fetch_add(count, Ordering::Relaxed);
+            self.say_once(&format!("{route}: items whose date does not read are left out"));
+        }
+    }
+
+    /// Items of a route had no such field.
+    pub fn absent_field(&self, route: &str, field: &str, count: u64) {
+        if count > 0 {
+            self.absent_fields.fetch_add(count, Ordering::Relaxed);
+            self.say_once(&format!("{route}: items without `{field}`; it is left out there"));
+        }
+    }
+
+    /// Two tokens see different collections of a route.
+    pub fn differs(&self, route: &str) {
+        self.differing.fetch_add(1, Ordering::Relaxed);
+        self.say_once(&format!("{route}: tokens see different collections; forwarded for a while"));
+    }
+
+    /// The upstream was asked whether a token may read.
+    pub fn question(&self) {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A fill ended.
+    pub fn fill(&self, success: bool) {
+        self.fills.fetch_add(1, Ordering::Relaxed);
+        if !success {
+            self.failed_fills.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted, by name.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        [
+            ("store_faults", &self.store_faults),
+            ("garbled_entries", &self.garbled_entries),
+            ("unreadable_dates", &self.unreadable_dates),
+            ("absent_fields", &self.absent_fields),
+            ("questions", &self.questions),
+            ("fills", &self.fills),
+            ("failed_fills", &self.failed_fills),
+            ("differing", &self.differing),
+        ]
+        .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+        .to_vec()
+    }
+
+    /// One count by its name; 0 for a name that there is none of.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts().iter().find(|(mine, _)| *mine == name).map_or(0, |(_, count)| *count)
+    }
+
+    /// Warns of something that goes on without anyone noticing; the same thing once in a process's life.
+    pub fn say_once(&self, what: &str) {
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
+            tracing::warn!("{what}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Opens connections to the upstream: TCP without delay, TLS where configured, HTTP/1.1.
+
+use std::{path::Path, sync::Arc};
+
+use http::uri::Authority;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{UpstreamError, body::RequestBody};
+
+/// A connection that takes one request at a time.
+pub(super) type Connection = http1::SendRequest<RequestBody>;
+
+/// Bytes of an answer's head and of a read; hyper's own default is far above what a head needs.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Fields of an answer's head.
+const FIELDS: usize = 256;
+
+/// Knows where the upstream is and how to speak to it.
+pub(super) struct Connector {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Connector {
+    /// A connector for `authority`; its name is resolved at each connect.
+    pub(super) fn new(
+        authority: &Authority,
+        tls: bool,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, UpstreamUnusable> {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let tls = if tls { Some(tls_connector(&host, ca_file)?) } else { None };
+        Ok(Self { host, port, tls })
+    }
+
+    /// A new connection, ready for a request. Dropping the wait closes what was opened.
+    pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
+        let tcp =
+            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(UpstreamError::Connect)?;
+        tcp.set_nodelay(true).map_err(UpstreamError::Connect)?;
+        match &self.tls {
+            None => handshake(tcp).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), tcp).await.map_err(UpstreamError::Connect)?;
+                handshake(stream).await
+            }
+        }
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<Connection, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .max_headers(FIELDS)
+        .max_buf_size(BUFFER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(UpstreamError::Broken)?;
+    // Errors of the connection reach whoever waits for an answer on it.
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender)
+}
+
+fn tls_connector(
+    host: &str,
+    ca_file: Option<&Path>,
+) -> Result<(TlsConnector, ServerName<'static>), UpstreamUnusable> {
+    let roots = ca_file.map_or_else(system_roots, roots_of)?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(UpstreamUnusable::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| UpstreamUnusable::Name)?;
+    Ok((TlsConnector::from(Arc::new(config)), name))
+}
+
+fn system_roots() -> Result<RootCertStore, UpstreamUnusable> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 { Err(UpstreamUnusable::NoRoots) } else { Ok(roots) }
+}
+
+fn roots_of(file: &Path) -> Result<RootCertStore, UpstreamUnusable> {
+    let unusable = |why: String| UpstreamUnusable::CaFile { file: file.display().to_string(), why };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(unusable("no certificate in it".to_owned())) } else { Ok(roots) }
+}
+
+/// Why the upstream cannot be spoken to as configured; found at start.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamUnusable {
+    /// The operating system lists no certificate authorities.
+    #[error("the system has no certificate authorities: install `ca-certificates` or set `ca-file`")]
+    NoRoots,
+    /// The configured file does not do.
+    #[error("ca-file {file}: {why}")]
+    CaFile {
+        /// The file.
+        file: String,
+        /// What was wrong with it.
+        why: String,
+    },
+    /// The host cannot stand in a certificate.
+    #[error("the upstream's host is not a name or address that TLS knows")]
+    Name,
+    /// TLS itself.
+    #[error("TLS")]
+    Tls(#[source] rustls::Error),
+}

@@ -1,0 +1,1 @@
+//! Whatever is not a configured read goes upstream and back untouched.

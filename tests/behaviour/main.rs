@@ -1,0 +1,17 @@
+//! The proxy's behaviour, a sentence each: in front of the stand-in upstream, on a real redis-server.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod forwarding;
+mod reads;
+mod store;
+mod support;
+mod tokens;
+mod writes;

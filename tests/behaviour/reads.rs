@@ -1,0 +1,451 @@
+//! Lists and objects from the cache: which fields, which items, which page, at which cost.
+
+use std::time::Duration;
+
+use catproxy::config::profile::Profile;
+use fake_abconnect::{Generation, Matching, Rule, WrongJson};
+use serde_json::{Value, json};
+
+use crate::support::{Setup, send};
+
+const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
+
+/// Only these fields of an object, in this order, where it has them.
+fn only(item: &Value, fields: &[&str]) -> Value {
+    fields.iter().filter_map(|field| Some(((*field).to_owned(), item.get(*field)?.clone()))).collect()
+}
+
+#[tokio::test]
+async fn a_second_read_is_a_hit_with_the_same_bytes_and_no_upstream_call() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let cold = bench.get_as(&token, SELLERS).await;
+    cold.is(200).came("fwd=miss");
+    assert_eq!(bench.upstream.calls().len(), 2, "730 sellers are two pages of 500");
+    let warm = bench.get_as(&token, SELLERS).await;
+    warm.is(200).came("hit; ttl=");
+    assert_eq!(warm.body, cold.body);
+    assert_eq!(bench.upstream.calls().len(), 2);
+    assert_eq!(warm.field("content-type"), "application/json; charset=utf-8");
+    assert_eq!(warm.field("cache-control"), "private, no-cache");
+    assert_eq!(warm.field("age"), "0");
+    assert!(warm.field("vary").contains("Authorization"));
+}
+
+#[tokio::test]
+async fn any_page_of_any_size_comes_from_one_entry_and_counts_like_the_upstream() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let fields = ["id", "name", "customerDisplayId"];
+    bench.get_as(&token, SELLERS).await.came("fwd=miss");
+    bench.upstream.clear_calls();
+    for (number, size) in [(1, 1), (2, 500), (1, 10), (73, 10), (74, 10), (7, 33), (2, 365), (99, 499)] {
+        let target = format!("/api/Seller?PageSize={size}&PageNumber={number}");
+        let mine = bench.get_as(&token, &target).await;
+        mine.came("hit");
+        let authorization = format!("Bearer {token}");
+        let theirs =
+            send(bench.upstream.addr(), "GET", &target, &[("Authorization", &authorization)], "").await;
+        let mut expected = theirs.json();
+        for item in expected["items"].as_array_mut().unwrap() {
+            *item = only(item, &fields);
+        }
+        assert_eq!(mine.json(), expected, "{target}");
+    }
+    assert_eq!(bench.upstream.calls().len(), 8, "only this test's own calls");
+}
+
+#[tokio::test]
+async fn names_of_paths_and_parameters_are_read_in_any_case() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.came("fwd=miss");
+    bench.get_as(&token, "/API/seller?pagesize=3&PAGENUMBER=2").await.came("hit");
+    let default = bench.get_as(&token, "/api/Seller").await;
+    default.came("hit");
+    assert_eq!(default.items().len(), 10, "the upstream's default page size");
+}
+
+#[tokio::test]
+async fn values_are_copied_as_the_upstream_wrote_them() {
+    let bench = Setup::new().start().await;
+    let body = r#"{"items":[{"id":1,"name":"\u00e9 \/","customerDisplayId":1.10,"x":[1]},{"id":2,"name":null,"customerDisplayId":123456789012345678901234567890}],"pageNumber":1,"totalPages":1,"totalItems":2}"#;
+    bench.upstream.rule(Rule { body: Some(body.to_owned()), ..Rule::default() });
+    let reply = bench.get(SELLERS).await;
+    let expected = r#"{"items":[{"id":1,"name":"\u00e9 \/","customerDisplayId":1.10},{"id":2,"name":null,"customerDisplayId":123456789012345678901234567890}],"pageNumber":1,"totalPages":1,"totalItems":2,"hasPreviousPage":false,"hasNextPage":false}"#;
+    assert_eq!(std::str::from_utf8(&reply.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_sellers_catalogs_are_those_of_today_and_later_with_four_fields() {
+    let bench = Setup::new().start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    let reply = bench.get(&format!("/api/Catalog?PageNumber=1&PageSize=200&SellerIds={many}")).await;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    let expected: Vec<Value> = bench
+        .upstream
+        .catalogs_of(many)
+        .iter()
+        .filter(|catalog| catalog["startDate"].as_str().unwrap() >= today.as_str())
+        .map(|catalog| only(catalog, &["id", "title", "customerCatalogId", "startDate"]))
+        .collect();
+    assert!(expected.len() > 100);
+    assert_eq!(reply.items(), expected);
+    assert_eq!(reply.json()["totalItems"], json!(expected.len()));
+}
+
+#[tokio::test]
+async fn a_seller_without_catalogs_is_an_empty_page_and_cached_like_any() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let target = format!("/api/Catalog?SellerIds={}", bench.upstream.seller_without_catalogs());
+    bench.get_as(&token, &target).await.came("fwd=miss");
+    let reply = bench.get_as(&token, &target).await;
+    reply.came("hit");
+    assert_eq!(
+        reply.json(),
+        json!({"items":[],"pageNumber":1,"totalPages":0,"totalItems":0,"hasPreviousPage":false,"hasNextPage":false})
+    );
+}
+
+#[tokio::test]
+async fn one_configuration_serves_both_generations_of_the_api() {
+    let bench = Setup::new().upstream(|options| options.generation = Generation::Second).start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    let reply = bench.get(&format!("/api/Catalog?PageSize=5&SellerIds={many}")).await;
+    reply.is(200).came("fwd=miss");
+    let items = reply.items();
+    assert_eq!(items.len(), 5);
+    for item in items {
+        let catalog = bench.upstream.catalog(item["id"].as_i64().unwrap() as i32).unwrap();
+        assert_eq!(
+            item.get("customerCatalogId"),
+            catalog["platforms"].get(0).map(|platform| &platform["platformCatalogId"])
+        );
+    }
+}
+
+#[tokio::test]
+async fn midnight_drops_what_was_yesterday_without_an_upstream_call() {
+    let bench =
+        Setup::new().config(|config| config.admission = catproxy::config::Admission::Open).start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    let target = format!("/api/Catalog?PageSize=500&SellerIds={many}");
+    // An entry of a ttl ago is none; so the day must end soon after the entry was made.
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let left = now.end_of_day().unwrap().timestamp().duration_since(now.timestamp());
+    bench.clock.forward(Duration::try_from(left).unwrap() - Duration::from_secs(60));
+    let before = bench.get(&target).await.items();
+    bench.clock.forward(Duration::from_secs(120));
+    let after = bench.get(&target).await;
+    after.came("hit");
+    let today = now.date();
+    assert!(before.iter().any(|item| item["startDate"].as_str().unwrap().starts_with(&today.to_string())));
+    let later: Vec<Value> = before
+        .into_iter()
+        .filter(|item| !item["startDate"].as_str().unwrap().starts_with(&today.to_string()))
+        .collect();
+    assert_eq!(after.items(), later);
+    bench.clock.back(Duration::from_secs(120));
+    bench.get(&target).await.came("hit");
+}
+
+#[tokio::test]
+async fn a_reader_whose_day_is_earlier_than_the_entrys_fills_anew() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let target = format!("/api/Catalog?SellerIds={}", bench.upstream.seller_with_many_catalogs());
+    bench.get_as(&token, &target).await.came("fwd=miss");
+    bench.clock.back(Duration::from_secs(24 * 60 * 60));
+    bench.get_as(&token, &target).await.came("fwd=miss");
+    bench.get_as(&token, SELLERS).await.came("fwd=miss");
+}
+
+#[tokio::test]
+async fn an_entry_older_than_its_ttl_is_filled_anew_whatever_the_clock_did() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.came("fwd=miss");
+    bench.clock.forward(Duration::from_secs(299));
+    let old = bench.get_as(&token, SELLERS).await;
+    old.came("hit");
+    assert!(old.field("age").parse::<u64>().unwrap() >= 299);
+    bench.clock.forward(Duration::from_secs(2));
+    bench.get_as(&token, SELLERS).await.came("fwd=miss");
+}
+
+#[tokio::test]
+async fn what_is_not_fully_understood_is_forwarded_and_makes_no_entry() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    let odd = [
+        "/api/Seller/",
+        "/api/Seller;x",
+        "/api/%53eller",
+        "//api/Seller",
+        "/api//Seller",
+        "/api/./Seller",
+        "/api/Seller/042",
+        "/api/Seller/+42",
+        "/api/Seller/4%32",
+        "/api/Seller/2147483648",
+        "/api/Seller/0",
+        "/api/Seller/42/",
+        "/api/Seller/42?x=1",
+        "/api/Seller?PageSize=501",
+        "/api/Seller?PageSize=010",
+        "/api/Seller?PageSize=1&PageSize=1",
+        "/api/Seller?PageNumber=0",
+        "/api/Seller?PageNumber=-1",
+        "/api/Seller?PageNumber=",
+        "/api/Seller?",
+        "/api/Seller?Name=a",
+        "/api/Seller?&PageSize=1",
+        "/api/Seller?PageSize=1&",
+        "/api/Seller?Page%53ize=1",
+        "/api/Seller?PageSize=%31",
+        "/api/Seller?x",
+        "/api/Catalog",
+        "/api/Catalog?SellerIds=",
+        "/api/Catalog?SellerIds=1&SellerIds=2",
+        "/api/Catalog?SellerIds=1,2",
+        "/api/Catalog?SellerIds[]=1",
+        "/api/Catalog?SellerIds=042",
+        "/api/Catalog?SellerIds=%D9%A4",
+        "/api/Catalog?SellerIds=42&Title=a",
+        "/api/Catalog?SellerIds=99999999999999999999",
+    ];
+    for target in odd {
+        let reply = bench.get(target).await;
+        reply.came("fwd=bypass; detail=");
+        assert_eq!(bench.upstream.calls().last().unwrap().target, target, "as it was spelled");
+    }
+    assert_eq!(bench.proxy.inside.telemetry().count("fills"), 0);
+    for (fields, target) in [
+        ([("Accept", "text/html")], SELLERS),
+        ([("Accept", "application/json;q=0, */*")], SELLERS),
+        ([("X-HTTP-Method-Override", "DELETE")], SELLERS),
+        ([("Upgrade", "h2c")], SELLERS),
+    ] {
+        let token = format!("Bearer {}", bench.upstream.token("demo"));
+        let fields = [("Authorization", token.as_str()), fields[0]];
+        bench.proxy.send("GET", target, &fields, "").await.came("fwd=bypass");
+    }
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    bench
+        .proxy
+        .send("GET", SELLERS, &[("Authorization", &token)], "a body")
+        .await
+        .came("fwd=bypass; detail=body");
+    assert_eq!(bench.proxy.inside.telemetry().count("fills"), 0);
+    bench.get(&format!("/api/Catalog?SellerIds={many}")).await.came("fwd=miss");
+}
+
+#[tokio::test]
+async fn an_object_is_cached_without_an_envelope_in_the_catalog_ui_profile() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let token = bench.upstream.token("demo");
+    let id = bench.upstream.seller_with_many_catalogs();
+    let target = format!("/api/Seller/{id}");
+    let cold = bench.get_as(&token, &target).await;
+    cold.is(200).came("fwd=miss");
+    let warm = bench.get_as(&token, &target).await;
+    warm.came("hit");
+    assert_eq!(warm.body, cold.body);
+    assert_eq!(warm.json()["id"], json!(id));
+    assert_eq!(bench.upstream.calls().len(), 1);
+    let missing = bench.get_as(&token, "/api/Seller/2147483647").await;
+    missing.is(404).came("fwd=miss; fwd-status=404");
+    assert_eq!(missing.field("content-type"), "application/problem+json; charset=utf-8");
+}
+
+#[tokio::test]
+async fn the_catalog_ui_profile_keeps_past_catalogs() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    let reply = bench.get(&format!("/api/Catalog?PageSize=500&SellerIds={many}")).await;
+    assert_eq!(reply.items().len(), 230);
+}
+
+#[tokio::test]
+async fn a_hundred_cold_requests_of_one_token_make_one_fill() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let requests: Vec<_> = (0..100)
+        .map(|_| {
+            let (address, token) = (bench.proxy.address, format!("Bearer {token}"));
+            tokio::spawn(async move { send(address, "GET", SELLERS, &[("Authorization", &token)], "").await })
+        })
+        .collect();
+    gate.arrived(1).await;
+    gate.open();
+    for request in requests {
+        request.await.unwrap().is(200);
+    }
+    assert_eq!(bench.upstream.calls().len(), 2, "two pages");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_harms_nobody() {
+    let bench = Setup::new().start().await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let address = bench.proxy.address;
+    let ask =
+        |token: String| async move { send(address, "GET", SELLERS, &[("Authorization", &token)], "").await };
+    let first = tokio::spawn(ask(token.clone()));
+    gate.arrived(1).await;
+    let second = tokio::spawn(ask(token.clone()));
+    first.abort();
+    let _ = first.await;
+    gate.open();
+    second.await.unwrap().is(200);
+    assert_eq!(bench.upstream.calls_to("/api/Seller").len(), 2, "the fill went on");
+}
+
+#[tokio::test]
+async fn a_failed_fill_gives_the_upstreams_own_answer_and_stores_nothing() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    for (page, status) in [("PageNumber=1", 503), ("PageNumber=2", 500), ("PageNumber=1", 429)] {
+        let on = Matching::path("/api/Seller").query(page);
+        bench.upstream.rule(Rule {
+            on,
+            status: Some(status),
+            retry_after: Some(7),
+            times: Some(1),
+            ..Rule::default()
+        });
+        let reply = bench.get_as(&token, SELLERS).await;
+        reply.is(status).came(&format!("fwd=miss; fwd-status={status}"));
+        assert_eq!(reply.field("content-type"), "application/problem+json; charset=utf-8");
+        assert_eq!(reply.field("retry-after"), "7");
+        assert_eq!(reply.json()["status"], json!(status));
+        bench.upstream.clear_rules();
+    }
+    bench.get_as(&token, SELLERS).await.is(200).came("fwd=miss");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_list_is_forwarded() {
+    let bench = Setup::new().start().await;
+    let wrong = [
+        Rule { html: true, ..Rule::default() },
+        Rule { wrong_json: Some(WrongJson::Empty), ..Rule::default() },
+        Rule {
+            body: Some(r#"{"items":[1],"totalItems":1,"totalPages":1,"pageNumber":1}"#.to_owned()),
+            ..Rule::default()
+        },
+        Rule {
+            body: Some(r#"{"items":[{"id":1}],"totalItems":2,"totalPages":1,"pageNumber":1}"#.to_owned()),
+            ..Rule::default()
+        },
+        Rule {
+            body: Some(
+                r#"{"items":[{"id":1},{"id":1}],"totalItems":2,"totalPages":1,"pageNumber":1}"#.to_owned(),
+            ),
+            ..Rule::default()
+        },
+        Rule {
+            body: Some(r#"{"items":[{"id":1}],"totalItems":1,"pageNumber":1}"#.to_owned()),
+            ..Rule::default()
+        },
+    ];
+    for rule in wrong {
+        let expected = rule.body.clone();
+        bench.upstream.rule(rule);
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=bypass; detail=unfit");
+        if let Some(expected) = expected {
+            assert_eq!(reply.body, expected, "byte for byte");
+        }
+        bench.upstream.clear_rules();
+    }
+    bench.get(SELLERS).await.came("fwd=miss");
+}
+
+#[tokio::test]
+async fn a_list_that_changes_while_it_is_read_is_read_once_more() {
+    let bench = Setup::new().start().await;
+    let gate = bench.upstream.gate_before(Matching::path("/api/Seller").query("PageNumber=2"));
+    let read = async { bench.get(SELLERS).await };
+    let change = async {
+        gate.arrived(1).await;
+        // Past the proxy: nothing is voided by it.
+        let token = format!("Bearer {}", bench.upstream.token("demo"));
+        let body = r#"{"name":"New","customerDisplayId":9,"isActive":true}"#;
+        let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        send(bench.upstream.addr(), "POST", "/api/Seller", &fields, body).await.is(200);
+        gate.open();
+    };
+    let (reply, ()) = tokio::join!(read, change);
+    reply.is(200).came("fwd=miss");
+    assert_eq!(reply.json()["totalItems"], json!(731));
+}
+
+#[tokio::test]
+async fn a_truncated_or_coded_answer_is_told_apart() {
+    let bench = Setup::new().start().await;
+    bench.upstream.rule(Rule { truncate: Some(1000), times: Some(1), ..Rule::default() });
+    bench.get(SELLERS).await.is(502).came("fwd=miss");
+    bench.upstream.knobs(|knobs| knobs.brotli = true);
+    let brotli = bench.get("/api/Seller?PageSize=3").await;
+    brotli.is(200).came("fwd=miss");
+    assert!(bench.upstream.calls().last().unwrap().header("accept-encoding").unwrap().contains("br"));
+    assert_eq!(brotli.items().len(), 3);
+}
+
+#[tokio::test]
+async fn a_collection_over_the_bounds_is_forwarded_and_remembered_as_such() {
+    let bench = Setup::new().config(|config| config.fill.max_items = 100).start().await;
+    let token = bench.upstream.token("demo");
+    let first = bench.get_as(&token, SELLERS).await;
+    first.is(200).came("fwd=bypass; detail=too-large");
+    assert_eq!(first.items().len(), 500, "as the upstream answers it");
+    bench.upstream.clear_calls();
+    bench.get_as(&token, SELLERS).await.came("fwd=bypass; detail=too-large");
+    assert_eq!(bench.upstream.calls().len(), 1, "no fill was tried");
+}
+
+#[tokio::test]
+async fn an_upstream_with_smaller_pages_than_asked_for_is_read_whole() {
+    let bench = Setup::new().start().await;
+    bench.upstream.knobs(|knobs| knobs.max_page_size = 100);
+    let reply = bench.get(SELLERS).await;
+    assert_eq!(reply.items().len(), 500);
+    assert_eq!(reply.json()["totalItems"], json!(730));
+    assert_eq!(bench.upstream.calls().len(), 8);
+}
+
+#[tokio::test]
+async fn nothing_of_the_clients_but_its_token_is_in_a_fill() {
+    let bench = Setup::new().start().await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    let fields = [
+        ("Authorization", token.as_str()),
+        ("X-Forwarded-For", "marker"),
+        ("Accept-Language", "marker"),
+        ("Cookie", "marker=1"),
+        ("Range", "bytes=0-1"),
+        ("If-None-Match", "\"marker\""),
+        ("User-Agent", "marker"),
+    ];
+    bench.proxy.send("GET", SELLERS, &fields, "").await.is(200).came("fwd=miss");
+    for call in bench.upstream.calls() {
+        let names: Vec<String> = call.headers.iter().map(|(name, _)| name.to_lowercase()).collect();
+        assert_eq!(names, ["host", "accept", "accept-encoding", "user-agent", "authorization"]);
+        assert!(!format!("{call:?}").contains("marker"));
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_fields_of_get_and_no_body() {
+    let bench = Setup::new().start().await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    let get = bench.proxy.send("GET", SELLERS, &[("Authorization", &token)], "").await;
+    let head = bench.proxy.send("HEAD", SELLERS, &[("Authorization", &token)], "").await;
+    head.is(200).came("hit");
+    assert!(head.body.is_empty());
+    assert_eq!(head.field("content-length"), get.body.len().to_string());
+}

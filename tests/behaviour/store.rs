@@ -1,0 +1,239 @@
+//! Redis absent, dead, frozen, full, read-only or holding garbage: the same answers, and back without a restart.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Bench, RedisServer, Setup, free_port, until};
+
+const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
+
+async fn is_cached_again(bench: &Bench) {
+    until("reads are hits", || async {
+        bench.get(SELLERS).await.field("cache-status").starts_with("catproxy; hit")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_and_generations_stand_under_their_keys_with_a_time_to_live() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    let many = bench.upstream.seller_with_many_catalogs();
+    bench.get(SELLERS).await.is(200);
+    bench.get(&format!("/api/Catalog?SellerIds={many}")).await.is(200);
+    let entry = format!("cat_catalogs_seller_{many}");
+    assert_eq!(
+        server.keys().await,
+        [entry.as_str(), "cat_gen_catalogs", "cat_gen_sellers", "cat_sellers_all"]
+    );
+    let stored: Value = serde_json::from_str(&server.text("cat_sellers_all").await.unwrap()).unwrap();
+    for field in ["format", "shape", "generation", "stored_at", "kept_from", "total", "items"] {
+        assert!(stored.get(field).is_some(), "{field}");
+    }
+    assert_eq!(stored["items"].as_array().unwrap().len(), 730);
+    assert_eq!(stored["generation"], server.text("cat_gen_sellers").await.unwrap());
+    for (key, least, most) in
+        [("cat_sellers_all", 290, 300), (entry.as_str(), 290, 300), ("cat_gen_sellers", 86_000, 86_400)]
+    {
+        let life: i64 = redis::from_redis_value(server.command(&["TTL", key]).await).unwrap();
+        assert!((least..=most).contains(&life), "{key} lives for {life} s");
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_proxy_finds_its_entries() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    bench.get(SELLERS).await.came("fwd=miss");
+    let (again, _) = Setup::new().redis(&server).proxy(bench.upstream.url()).await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    again.send("GET", SELLERS, &[("Authorization", &token)], "").await.came("hit");
+}
+
+#[tokio::test]
+async fn another_shape_under_the_same_prefix_is_a_miss() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    bench.get(SELLERS).await.came("fwd=miss");
+    let (other, _) = Setup::new()
+        .profile(catproxy::config::profile::Profile::CatalogUi)
+        .redis(&server)
+        .proxy(bench.upstream.url())
+        .await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    let reply = other.send("GET", SELLERS, &[("Authorization", &token)], "").await;
+    reply.came("fwd=miss");
+    assert!(reply.items()[0].get("isActive").is_some());
+}
+
+#[tokio::test]
+async fn without_redis_the_same_answers_come_from_the_upstream() {
+    let bench = Setup::new().redis_at(format!("redis://127.0.0.1:{}", free_port())).start().await;
+    let memory = Setup::new().start().await;
+    for _ in 0..3 {
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=miss");
+        assert_eq!(reply.body, memory.get(SELLERS).await.body);
+    }
+    bench
+        .write("POST", "/api/Seller", r#"{"name":"New","customerDisplayId":9,"isActive":true}"#)
+        .await
+        .is(200);
+    assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+}
+
+#[tokio::test]
+async fn a_dead_redis_is_not_asked_and_is_used_again_when_it_is_back() {
+    let mut server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    server.kill();
+    for _ in 0..8 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+    }
+    let sent = bench.proxy.inside.store_commands();
+    for _ in 0..20 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+    }
+    assert_eq!(bench.proxy.inside.store_commands(), sent, "no command while it is known to be away");
+    server.restart(&[]).await;
+    let back = Instant::now();
+    is_cached_again(&bench).await;
+    assert!(back.elapsed() < Duration::from_secs(3), "caching again after {:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn a_frozen_redis_costs_its_budget_a_few_times_and_then_nothing() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    server.freeze();
+    for _ in 0..6 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+    }
+    let sent = bench.proxy.inside.store_commands();
+    for _ in 0..20 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+    }
+    assert_eq!(bench.proxy.inside.store_commands(), sent, "no command while it is known to be away");
+    server.thaw();
+    let back = Instant::now();
+    is_cached_again(&bench).await;
+    assert!(back.elapsed() < Duration::from_secs(3), "caching again after {:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn a_write_while_redis_is_frozen_is_seen_after_the_thaw() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    server.freeze();
+    bench
+        .write("POST", "/api/Seller", r#"{"name":"New","customerDisplayId":9,"isActive":true}"#)
+        .await
+        .is(200);
+    assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+    server.thaw();
+    for _ in 0..50 {
+        assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+    }
+    is_cached_again(&bench).await;
+    assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_old_data_serves_none_of_it() {
+    let mut server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    bench.get(SELLERS).await.came("fwd=miss");
+    // What it holds now is what it comes back with, and the write in between is not in it.
+    let _ = server.command(&["SAVE"]).await;
+    bench
+        .write("POST", "/api/Seller", r#"{"name":"New","customerDisplayId":9,"isActive":true}"#)
+        .await
+        .is(200);
+    server.restart(&[]).await;
+    assert!(server.keys().await.contains(&"cat_sellers_all".to_owned()), "the old data is back");
+    for _ in 0..10 {
+        assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+    }
+    is_cached_again(&bench).await;
+    assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+}
+
+#[tokio::test]
+async fn a_full_redis_keeps_what_it_has_and_stays_right_after_a_write() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    bench.get(SELLERS).await.came("hit");
+    bench
+        .write("POST", "/api/Seller", r#"{"name":"New","customerDisplayId":9,"isActive":true}"#)
+        .await
+        .is(200);
+    for _ in 0..3 {
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=miss");
+        assert_eq!(reply.json()["totalItems"], 731);
+    }
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    is_cached_again(&bench).await;
+}
+
+#[tokio::test]
+async fn a_read_only_redis_is_right_after_a_write_too() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    let nowhere = free_port().to_string();
+    server.command(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]).await;
+    server.command(&["REPLICAOF", "127.0.0.1", &nowhere]).await;
+    bench.get(SELLERS).await.is(200);
+    bench
+        .write("POST", "/api/Seller", r#"{"name":"New","customerDisplayId":9,"isActive":true}"#)
+        .await
+        .is(200);
+    for _ in 0..5 {
+        assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+    }
+    server.command(&["REPLICAOF", "NO", "ONE"]).await;
+    is_cached_again(&bench).await;
+    assert_eq!(bench.get(SELLERS).await.json()["totalItems"], 731);
+}
+
+#[tokio::test]
+async fn garbage_under_our_keys_is_overwritten_and_other_keys_are_left_alone() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    server.command(&["SET", "cat_other", "theirs"]).await;
+    let huge = "x".repeat(20 << 20);
+    for garbage in [
+        &["SET", "cat_sellers_all", "garbage"][..],
+        &["LPUSH", "cat_sellers_all", "a"],
+        &["SET", "cat_sellers_all", &huge],
+        &["SET", "cat_gen_sellers", "garbage"],
+        &["HSET", "cat_gen_sellers", "a", "b"],
+    ] {
+        server.command(&["DEL", "cat_sellers_all", "cat_gen_sellers"]).await;
+        server.command(garbage).await;
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=miss");
+        assert_eq!(reply.items().len(), 500);
+        is_cached_again(&bench).await;
+    }
+    assert_eq!(server.text("cat_other").await.as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_filled_anew() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    for command in [&["DEL", "cat_sellers_all"][..], &["DEL", "cat_gen_sellers"], &["FLUSHALL"]] {
+        server.command(command).await;
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+        bench.get(SELLERS).await.is(200).came("hit");
+    }
+}

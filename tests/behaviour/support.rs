@@ -1,0 +1,371 @@
+//! What every test stands on: a proxy on a port of its own, the stand-in upstream, a real redis-server where
+//! one is asked for, and a client that says exactly what it is told to.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use catproxy::{
+    clock::Clock,
+    config::{
+        Config,
+        check::{Origin, Overrides, Setting, load},
+        profile::Profile,
+    },
+    proxy::Proxy,
+    server::Server,
+};
+use fake_abconnect::{FakeAbconnect, Options, Running};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpStream, sync::oneshot};
+
+/// No wait of a test is longer: what has not come by then does not come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+type Change = Box<dyn FnOnce(&mut Config)>;
+
+/// What a bench is made of, before it is.
+pub struct Setup {
+    profile: Profile,
+    upstream: Options,
+    redis_url: Option<String>,
+    changes: Vec<Change>,
+}
+
+impl Setup {
+    /// The `panels` profile with the memory store.
+    pub fn new() -> Self {
+        Self { profile: Profile::Panels, upstream: Options::default(), redis_url: None, changes: Vec::new() }
+    }
+
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    pub fn upstream(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.upstream);
+        self
+    }
+
+    /// Keeps entries in this server.
+    pub fn redis(mut self, server: &RedisServer) -> Self {
+        self.redis_url = Some(server.url());
+        self
+    }
+
+    /// Keeps entries at this URL, whatever is there.
+    pub fn redis_at(mut self, url: impl Into<String>) -> Self {
+        self.redis_url = Some(url.into());
+        self
+    }
+
+    pub fn config(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    /// The upstream and a proxy in front of it.
+    pub async fn start(mut self) -> Bench {
+        let upstream = FakeAbconnect::start(std::mem::take(&mut self.upstream)).expect("the stand-in starts");
+        let url = upstream.url().to_owned();
+        let (proxy, clock) = self.proxy(&url).await;
+        Bench { upstream, proxy, clock }
+    }
+
+    /// Only a proxy, in front of an upstream that there is already.
+    pub async fn proxy(self, upstream: &str) -> (Door, TestClock) {
+        let clock = TestClock::default();
+        let memory = self.redis_url.is_none();
+        let mut config = configuration(self.profile, upstream, self.redis_url);
+        if memory {
+            config.store.kind = catproxy::config::StoreKind::Memory { max_bytes: 256 << 20 };
+        }
+        for change in self.changes {
+            change(&mut config);
+        }
+        (Door::open(&config, clock.clock()).await, clock)
+    }
+}
+
+fn configuration(profile: Profile, upstream: &str, redis_url: Option<String>) -> Config {
+    let flag = |name, value: String| Some(Setting { value, origin: Origin::Flag(name) });
+    let overrides = Overrides {
+        listen: flag("--listen", "127.0.0.1:0".to_owned()),
+        upstream: flag("--upstream", upstream.to_owned()),
+        redis_url: redis_url.and_then(|url| flag("--redis-url", url)),
+        time_zone: flag("time zone", "UTC".to_owned()),
+        ..Overrides::default()
+    };
+    let (config, _) = load(profile.source(), overrides).unwrap_or_else(|report| panic!("{report}"));
+    config
+}
+
+/// An upstream and a proxy in front of it.
+pub struct Bench {
+    pub upstream: Running,
+    pub proxy: Door,
+    pub clock: TestClock,
+}
+
+impl Bench {
+    /// A GET with a fresh token of the user `demo`.
+    pub async fn get(&self, target: &str) -> Reply {
+        self.get_as(&self.upstream.token("demo"), target).await
+    }
+
+    /// A GET with this token.
+    pub async fn get_as(&self, token: &str, target: &str) -> Reply {
+        self.proxy.send("GET", target, &[("Authorization", &format!("Bearer {token}"))], "").await
+    }
+
+    /// A write with a fresh token of the user `demo`.
+    pub async fn write(&self, method: &str, target: &str, body: &str) -> Reply {
+        let token = format!("Bearer {}", self.upstream.token("demo"));
+        let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        self.proxy.send(method, target, &fields, body).await
+    }
+}
+
+/// A running proxy; it stops when dropped.
+pub struct Door {
+    pub address: SocketAddr,
+    pub inside: Proxy,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Door {
+    pub async fn open(config: &Config, clock: Clock) -> Self {
+        let server = Server::bind(config, clock).await.expect("the proxy starts");
+        let (address, inside) = (server.address(), server.proxy());
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self { address, inside, stop: Some(stop) }
+    }
+
+    /// One request on a connection of its own.
+    pub async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Reply {
+        send(self.address, method, target, fields, body).await
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// One request on a connection of its own, and the whole answer.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let exchange = async {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(target).header("Host", address.to_string());
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+        let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Reply { status: head.status, fields: head.headers, body }
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub fields: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", |value| value.to_str().expect("a field of text"))
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    /// Asserts where it came from: the beginning of `Cache-Status` after the cache's name.
+    #[track_caller]
+    pub fn came(&self, how: &str) -> &Self {
+        let status = self.field("cache-status");
+        assert!(
+            status.starts_with(&format!("catproxy; {how}")),
+            "{how} was expected, not {status:?}: {self:?}"
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn is(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self
+    }
+
+    pub fn items(&self) -> Vec<Value> {
+        self.json()["items"].as_array().expect("items").clone()
+    }
+}
+
+/// A clock that stands where it is put, and goes on from there with real time.
+#[derive(Clone, Default)]
+pub struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    pub fn clock(&self) -> Clock {
+        let shift = Arc::clone(&self.0);
+        Clock::from_fn(move || {
+            // Wrapping: a step back is a large step forward.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+            UNIX_EPOCH + Duration::from_millis(now.wrapping_add(shift.load(Ordering::SeqCst)))
+        })
+    }
+
+    pub fn forward(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    pub fn back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+/// A real redis-server on a port of its own, without persistence; ended when dropped.
+pub struct RedisServer {
+    pub port: u16,
+    child: Option<Child>,
+    folder: tempfile::TempDir,
+}
+
+impl RedisServer {
+    pub async fn start() -> Self {
+        let port = free_port();
+        let mut server = Self { port, child: None, folder: tempfile::tempdir().expect("a folder") };
+        server.restart(&[]).await;
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it again on the same port, with more settings; what it held is gone.
+    pub async fn restart(&mut self, settings: &[&str]) {
+        self.kill();
+        let child = Command::new("redis-server")
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(["--dir", &self.folder.path().display().to_string()])
+            .args(settings)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server runs: `make test` installs it");
+        self.child = Some(child);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        until("redis-server answers", || async { TcpStream::connect(address).await.is_ok() }).await;
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // A frozen one cannot be waited for before it is gone; SIGKILL takes it all the same.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// It accepts connections and says nothing any more.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("an id")).expect("an id");
+        rustix::process::kill_process(id, signal).expect("a signal");
+    }
+
+    /// One command on a connection of its own.
+    pub async fn command(&self, words: &[&str]) -> redis::Value {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        command.query_async(&mut connection).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// All keys, sorted.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            redis::from_redis_value(self.command(&["KEYS", "*"]).await).expect("keys");
+        keys.sort();
+        keys
+    }
+
+    pub async fn text(&self, key: &str) -> Option<String> {
+        redis::from_redis_value(self.command(&["GET", key]).await).expect("a text")
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Asks again and again until it is so; fails the test where it does not become so.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let asking = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "in vain: {what}");
+}

@@ -1,0 +1,196 @@
+//! Who may read: at no time does a request see cached data whose token the upstream would refuse.
+
+use std::time::Duration;
+
+use catproxy::config::{Admission, profile::Profile};
+use fake_abconnect::{Matching, Rule};
+
+use crate::support::{Setup, send};
+
+const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
+
+#[tokio::test]
+async fn a_second_token_is_asked_for_with_one_small_question() {
+    let bench = Setup::new().start().await;
+    bench.get(SELLERS).await.came("fwd=miss");
+    bench.upstream.clear_calls();
+    let second = bench.upstream.token("second");
+    bench.get_as(&second, SELLERS).await.is(200).came("hit");
+    bench.get_as(&second, SELLERS).await.is(200).came("hit");
+    let calls = bench.upstream.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].target, "/api/Seller?PageNumber=1&PageSize=1");
+}
+
+#[tokio::test]
+async fn no_cached_byte_goes_to_a_token_that_the_upstream_refuses() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let good = bench.upstream.token("demo");
+    let many = bench.upstream.seller_with_many_catalogs();
+    let targets =
+        [SELLERS.to_owned(), format!("/api/Catalog?SellerIds={many}"), format!("/api/Seller/{many}")];
+    for target in &targets {
+        bench.get_as(&good, target).await.is(200);
+        bench.get_as(&bench.upstream.token("restricted"), target).await.is(403);
+        bench.get_as(&bench.upstream.expired_token("demo"), target).await.is(401);
+        bench.get_as("not.a.token", target).await.is(401);
+        bench.proxy.send("GET", target, &[], "").await.is(401).came("fwd=bypass; detail=token");
+        let basic = [("Authorization", "Basic ZGVtbzpkZW1v")];
+        bench.proxy.send("GET", target, &basic, "").await.is(401).came("fwd=bypass; detail=token");
+        let bearer = format!("Bearer {good}");
+        let two = [("Authorization", bearer.as_str()), ("Authorization", "Bearer x")];
+        bench.proxy.send("GET", target, &two, "").await.came("fwd=bypass; detail=token");
+        bench.get_as(&good, target).await.is(200).came("hit");
+    }
+    // The right to one route is none to another.
+    let partial = bench.upstream.token("partial");
+    bench.get_as(&partial, &targets[1]).await.is(200).came("hit");
+    bench.get_as(&partial, SELLERS).await.is(403);
+}
+
+#[tokio::test]
+async fn a_vouch_ends_with_its_limit() {
+    let limit = Duration::from_millis(300);
+    let bench = Setup::new()
+        .config(move |config| config.admission = Admission::Upstream { vouch_limit: limit })
+        .start()
+        .await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.is(200);
+    bench.upstream.revoke(&token);
+    let refused = async {
+        while bench.get_as(&token, SELLERS).await.status != 401 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(limit * 10, refused).await.expect("the revoked token is refused");
+}
+
+#[tokio::test]
+async fn a_vouch_ends_with_the_token() {
+    let bench = Setup::new().start().await;
+    let short = bench.upstream.token_for_seconds("demo", 2);
+    bench.get_as(&short, SELLERS).await.is(200);
+    let refused = async {
+        while bench.get_as(&short, SELLERS).await.status != 401 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await.expect("the expired token is refused");
+}
+
+#[tokio::test]
+async fn a_401_anywhere_forgets_the_token_and_nobody_elses() {
+    let bench = Setup::new().start().await;
+    let (token, other) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    bench.get_as(&token, SELLERS).await.is(200);
+    bench.get_as(&other, SELLERS).await.is(200).came("hit");
+    bench.upstream.revoke(&token);
+    bench.get_as(&token, SELLERS).await.is(200).came("hit");
+    bench.get_as(&token, "/api/Lot?PageSize=1").await.is(401);
+    bench.get_as(&token, SELLERS).await.is(401);
+    bench.upstream.clear_calls();
+    bench.get_as(&other, SELLERS).await.is(200).came("hit");
+    assert!(bench.upstream.calls().is_empty(), "the other token is still vouched for");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_question_sent_before_a_forgetting_does_not_vouch() {
+    let bench = Setup::new().start().await;
+    bench.get(SELLERS).await.is(200);
+    let token = bench.upstream.token("second");
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageSize=1"));
+    let late = {
+        let (address, token) = (bench.proxy.address, format!("Bearer {token}"));
+        tokio::spawn(async move { send(address, "GET", SELLERS, &[("Authorization", &token)], "").await })
+    };
+    gate.arrived(1).await;
+    bench.upstream.revoke(&token);
+    bench.get_as(&token, "/api/Lot?PageSize=1").await.is(401);
+    gate.open();
+    late.await.unwrap().is(200);
+    bench.get_as(&token, SELLERS).await.is(401);
+}
+
+#[tokio::test]
+async fn a_hundred_tokens_on_a_cold_key_are_one_fill_and_ninety_nine_questions() {
+    let bench = Setup::new().start().await;
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let requests: Vec<_> = (0..100)
+        .map(|_| {
+            let (address, token) = (bench.proxy.address, format!("Bearer {}", bench.upstream.token("demo")));
+            tokio::spawn(async move { send(address, "GET", SELLERS, &[("Authorization", &token)], "").await })
+        })
+        .collect();
+    gate.arrived(100).await;
+    gate.open();
+    for request in requests {
+        request.await.unwrap().is(200);
+    }
+    assert_eq!(
+        bench.upstream.calls_that(&Matching::all().query("PageSize=500")).len(),
+        2,
+        "one fill of two pages"
+    );
+    let questions = bench
+        .upstream
+        .calls_to("/api/Seller")
+        .iter()
+        .filter(|call| call.target.ends_with("PageSize=1"))
+        .count();
+    assert_eq!(questions, 99);
+}
+
+#[tokio::test]
+async fn a_4xx_of_a_fill_is_its_leaders_alone() {
+    let bench = Setup::new().start().await;
+    let first = Matching::path("/api/Seller").query("PageSize=500");
+    bench.upstream.rule(Rule { on: first.clone(), status: Some(403), times: Some(1), ..Rule::default() });
+    let gate = bench.upstream.gate(first);
+    let ask = |token: String| {
+        let address = bench.proxy.address;
+        tokio::spawn(async move {
+            send(address, "GET", SELLERS, &[("Authorization", &format!("Bearer {token}"))], "").await
+        })
+    };
+    let leader = ask(bench.upstream.token("demo"));
+    gate.arrived(1).await;
+    let follower = ask(bench.upstream.token("second"));
+    bench.upstream.wait_for_calls(&Matching::path("/api/Seller").query("PageSize=1"), 1).await;
+    gate.open();
+    leader.await.unwrap().is(403);
+    follower.await.unwrap().is(200).came("fwd=miss");
+}
+
+#[tokio::test]
+async fn totals_that_differ_between_tokens_end_sharing() {
+    let bench = Setup::new().start().await;
+    let page = |total: u32| {
+        let items: Vec<String> = (1..=total).map(|id| format!("{{\"id\":{id}}}")).collect();
+        format!(r#"{{"items":[{}],"pageNumber":1,"totalPages":1,"totalItems":{total}}}"#, items.join(","))
+    };
+    let answer =
+        |total| Rule { on: Matching::path("/api/Seller"), body: Some(page(total)), ..Rule::default() };
+    let (wide, narrow) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    bench.upstream.rule(answer(3));
+    bench.get_as(&wide, SELLERS).await.came("fwd=miss");
+    bench.upstream.clear_rules();
+    bench.upstream.rule(answer(2));
+    let refilled = bench.get_as(&narrow, SELLERS).await;
+    refilled.came("fwd=request; detail=total");
+    assert_eq!(refilled.items().len(), 2);
+    bench.upstream.clear_rules();
+    bench.upstream.rule(answer(3));
+    let back = bench.get_as(&wide, SELLERS).await;
+    back.came("fwd=bypass; detail=differs");
+    assert_eq!(back.items().len(), 3);
+    bench.get_as(&narrow, SELLERS).await.came("fwd=bypass; detail=differs");
+    assert_eq!(bench.proxy.inside.telemetry().count("differing"), 1);
+}
+
+#[tokio::test]
+async fn in_mode_open_everybody_reads() {
+    let bench = Setup::new().config(|config| config.admission = Admission::Open).start().await;
+    bench.get(SELLERS).await.is(200).came("fwd=miss");
+    bench.proxy.send("GET", SELLERS, &[], "").await.is(200).came("hit");
+}

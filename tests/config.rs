@@ -1,0 +1,730 @@
+//! The configuration, as its author, its operator and the program meet it.
+
+#![cfg(test)]
+
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf, time::Duration};
+
+use catproxy::{
+    cli::{
+        Cli, Command,
+        logging::{LogFormat, Logging},
+        options::Options,
+    },
+    config::{
+        Config, KeyPart, RouteKind, StoreKind,
+        check::{self, Origin, Overrides, Setting},
+        profile::Profile,
+        report::{Report, Source, Warning},
+    },
+};
+use clap::{CommandFactory, Parser};
+
+type Loaded = Result<(Config, Vec<Warning>), Report>;
+
+const BASE: &str = "[upstream]\nurl = \"https://catalog.example\"\n";
+const ROUTE: &str =
+    "[routes.sellers]\npath = \"/api/Seller\"\nkey = \"sellers\"\nfields = { id = \"$.id\" }\n";
+
+fn load(text: &str, overrides: Overrides) -> Loaded {
+    // The machine's own time zone, or its lack, is not what these tests are about.
+    let zone = Setting { value: "UTC".to_owned(), origin: Origin::Environment("CATPROXY_TIME_ZONE") };
+    let overrides = Overrides { time_zone: overrides.time_zone.or(Some(zone)), ..overrides };
+    check::load(Source { name: "my.toml".to_owned(), text: text.to_owned() }, overrides)
+}
+
+fn good(text: &str) -> Config {
+    let (config, warnings) = load(text, Overrides::default()).expect(text);
+    assert_eq!(warnings, []);
+    config
+}
+
+/// What is reported of a file: `line:column title`, a line for each problem.
+fn problems(text: &str) -> String {
+    outline(&load(text, Overrides::default()).expect_err(text))
+}
+
+fn outline(report: &Report) -> String {
+    let mut outline = String::new();
+    let mut title = "";
+    let drawn = report.to_string();
+    for line in drawn.lines() {
+        if let Some(rest) = line.strip_prefix("error: ") {
+            title = rest;
+        } else if let Some((_, place)) = line.split_once("--> ") {
+            let place = place.trim_start_matches("my.toml").trim_start_matches(':');
+            writeln!(outline, "{place} {title}").unwrap();
+        }
+    }
+    outline
+}
+
+/// The options of `catproxy serve` with these flags, under this environment.
+fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Loaded {
+    let cli = Cli::try_parse_from(["catproxy", "serve"].iter().chain(flags)).expect("flags");
+    let Command::Serve(options) = cli.command else { panic!("serve") };
+    load_with(&options, environment)
+}
+
+fn load_with(options: &Options, environment: &[(&str, &str)]) -> Loaded {
+    let environment: Vec<_> = environment.iter().chain(&[("CATPROXY_TIME_ZONE", "UTC")]).copied().collect();
+    options.load(&|name| {
+        environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+    })
+}
+
+fn redis(config: &Config) -> &str {
+    match &config.store.kind {
+        StoreKind::Redis(url) => url.reveal(),
+        other => panic!("{other}"),
+    }
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.routes.iter().map(|route| route.name.as_str()).collect()
+}
+
+mod profiles {
+    use super::*;
+
+    #[test]
+    fn all_load_without_warnings() {
+        for profile in [Profile::Panels, Profile::CatalogUi, Profile::Demo] {
+            good(&profile.source().text);
+        }
+    }
+
+    #[test]
+    fn panels_is_the_default() {
+        let (config, _) = serve(&[], &[]).unwrap();
+        assert_eq!(config.name, "panels");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.upstream.url(), "https://catalog-api.abconnect.co");
+        assert_eq!(redis(&config), "redis://127.0.0.1:6379");
+        assert_eq!(config.store.prefix, "cat_");
+        assert_eq!(names(&config), ["sellers", "catalogs"]);
+        let catalogs = &config.routes[1];
+        assert_eq!(catalogs.ttl, Duration::from_secs(300));
+        assert_eq!(catalogs.query, ["SellerIds"]);
+        assert_eq!(catalogs.key, [KeyPart::Literal("catalogs_seller_".to_owned()), KeyPart::Parameter(0)]);
+        assert_eq!(catalogs.kind, RouteKind::List { default_page_size: Some(10), max_page_size: 500 });
+        assert_eq!(catalogs.keep.as_ref().map(|keep| keep.field.as_str()), Some("startDate"));
+    }
+
+    #[test]
+    fn panels_says_at_the_end_who_needs_the_other() {
+        let summary = good(&Profile::Panels.source().text).summary();
+        assert!(summary.ends_with("; strict SDK clients need --profile catalog-ui"), "{summary}");
+        assert!(!summary.contains('\n') && summary.len() <= 180, "{summary}");
+    }
+
+    #[test]
+    fn panels_shows_the_choices_that_the_program_makes_itself() {
+        let text = Profile::Panels.source().text;
+        let (_, routes) = text.split_once("[routes.sellers]").unwrap();
+        let url = "[upstream]\nurl = \"https://catalog-api.abconnect.co\"\n";
+        let (shown, chosen) = (good(&text), good(&format!("{url}[routes.sellers]{routes}")));
+        let settings = |config: &Config| {
+            let Config { listen, upstream, store, admission, fill, .. } = config;
+            format!("{listen:?} {upstream:?} {store:?} {admission:?} {fill:?} {}", redis(config))
+        };
+        assert_eq!(settings(&shown), settings(&chosen));
+    }
+
+    #[test]
+    fn catalog_ui_keeps_past_catalogs_and_a_single_seller() {
+        let (config, _) = serve(&["--profile", "catalog-ui"], &[]).unwrap();
+        assert_eq!(names(&config), ["sellers", "seller", "catalogs"]);
+        assert!(config.routes.iter().all(|route| route.keep.is_none()));
+        assert_eq!(config.routes[1].kind, RouteKind::Single);
+        assert_eq!(config.note, None);
+    }
+
+    #[test]
+    fn a_write_changes_the_routes_that_show_it() {
+        let changed = |profile: Profile, method: &str, path: &str| {
+            let config = good(&profile.source().text);
+            assert!(!config.harmless.iter().any(|write| write.matches(method, path)), "{method} {path}");
+            let routes = config.routes.iter();
+            let routes =
+                routes.filter(|route| route.invalidated_by.iter().any(|by| by.matches(method, path)));
+            routes.map(|route| route.name.clone()).collect::<Vec<_>>()
+        };
+        for (method, path) in
+            [("POST", "/api/Bulk/insert"), ("POST", "/api/Bulk/upsert"), ("PUT", "/api/Seller/4")]
+        {
+            assert_eq!(changed(Profile::Panels, method, path), ["sellers", "catalogs"]);
+            assert_eq!(changed(Profile::CatalogUi, method, path), ["sellers", "seller", "catalogs"]);
+        }
+        for path in ["/api/Catalog", "/api/catalog/7", "/api/Catalog/7/merge/8", "/api/Platform/1"] {
+            assert_eq!(changed(Profile::Panels, "POST", path), ["catalogs"]);
+            assert_eq!(changed(Profile::CatalogUi, "POST", path), ["catalogs"]);
+        }
+    }
+
+    #[test]
+    fn a_write_to_lots_changes_nothing() {
+        for profile in [Profile::Panels, Profile::CatalogUi, Profile::Demo] {
+            let config = good(&profile.source().text);
+            for path in
+                ["/api/Lot", "/api/Lot/get-overrides", "/api/Lot/ItemData", "/api/Lot/1/ClientItemData/2"]
+            {
+                assert!(config.harmless.iter().any(|write| write.matches("POST", path)), "{path}");
+            }
+        }
+    }
+}
+
+mod files {
+    use super::*;
+
+    #[test]
+    fn a_file_needs_an_upstream_and_a_route_and_nothing_else() {
+        assert_eq!(names(&good(&format!("{BASE}{ROUTE}"))), ["sellers"]);
+        assert_eq!(problems(""), " `upstream.url` is missing\n `routes` is missing\n");
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_each_at_its_line_and_column() {
+        let text = r#"listen = "localhost"
+time-zone = "Europe/Berln"
+
+[upstream]
+url = "https://catalog.example/api"
+connect-timeout = 3
+head-timeout = "30"
+
+[store]
+kind = "disk"
+prefix = "cat _"
+budget = "20s"
+max-entry-bytes = "16"
+
+[admission]
+mode = "jwks"
+
+[fill]
+page-size = 501
+
+[writes]
+harmless = ["GET /api/Lot"]
+
+[routes.sellers]
+path = "/api//Seller"
+key = "sellers"
+fields = { id = "id", name = [], more = {} }
+"#;
+        let expected = r#"1:10 `listen` is not an address and a port such as "127.0.0.1:8080"
+2:13 `time-zone` is not a time zone such as "Europe/Berlin"
+5:31 `upstream.url` is not a URL such as "https://catalog.example"
+6:19 `upstream.connect-timeout` is not a duration such as "3s"
+7:19 `upstream.head-timeout` is not a duration such as "3s"
+10:8 `store.kind` is not a kind of store
+11:14 `store.prefix` is not a prefix such as "cat_"
+12:10 `store.budget` is out of bounds
+13:22 `store.max-entry-bytes` is not a size such as "16MiB"
+16:8 `admission.mode` is not a mode of admission
+19:13 `fill.page-size` is out of bounds
+22:14 `writes.harmless` is not a write such as "PUT /api/Seller/{id}"
+25:14 `routes.sellers.path` is not a path such as "/api/Seller/{id}"
+27:18 `routes.sellers.fields.id` is not a JSONPath
+27:30 `routes.sellers.fields.name` comes from nowhere
+27:34 `routes.sellers.fields.more` keeps nothing
+"#;
+        assert_eq!(problems(text), expected);
+    }
+
+    #[test]
+    fn a_problem_is_drawn_with_a_caret() {
+        let drawn = load("listen = \"x\"", Overrides::default()).unwrap_err().to_string();
+        let picture = "\
+error: `listen` is not an address and a port such as \"127.0.0.1:8080\"
+ --> my.toml:1:10
+  |
+1 | listen = \"x\"
+  |          ^^^ write an IP address, a colon and a port";
+        assert!(drawn.starts_with(picture), "{drawn}");
+    }
+
+    #[test]
+    fn colours_come_only_when_asked_for() {
+        let report = load("listen = 1", Overrides::default()).unwrap_err();
+        assert!(!report.to_string().contains('\u{1b}'));
+        assert!(report.coloured(true).to_string().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_the_nearest_is_suggested() {
+        let text = format!("lsiten = \"x\"\n{BASE}head_timeout = \"3s\"\n{ROUTE}pth = \"/\"\ncolour = 1\n");
+        let drawn = load(&text, Overrides::default()).unwrap_err().to_string();
+        for (title, help) in [
+            ("`lsiten` is not a key", "did you mean `listen`?"),
+            ("`upstream.head_timeout` is not a key", "did you mean `head-timeout`?"),
+            ("`routes.sellers.pth` is not a key", "did you mean `path`?"),
+            ("`routes.sellers.colour` is not a key", "the keys here are kind, path,"),
+        ] {
+            let (_, after) = drawn.split_once(title).expect(title);
+            let (_, helped) = after.split_once("= help: ").expect(title);
+            assert!(helped.starts_with(help), "{drawn}");
+        }
+    }
+
+    #[test]
+    fn a_bad_json_path_is_shown_at_its_very_character() {
+        for path in [
+            r#""$.a[?(@.k = 1)].b""#,
+            r#"'$.a[?(@.k = 1)].b'"#,
+            r#"["$.ok", "$.a[?(@.k = 1)].b"]"#,
+            r#""$.\u00e9[?(@.k = 1)].b""#,
+            r#""$.\U0001F600\u0061[?(@.k = 1)].b""#,
+            r#""$.é[?(@.k = 1)].b""#,
+        ] {
+            let line = format!("fields.x = {path}");
+            let column = line.chars().count() - line.chars().rev().position(|it| it == '=').expect(path);
+            let outline = problems(&format!("{BASE}[routes.a]\npath = \"/a\"\nkey = \"a\"\n{line}\n"));
+            assert_eq!(outline, format!("6:{column} `routes.a.fields.x` is not a JSONPath\n"));
+        }
+    }
+
+    #[test]
+    fn ill_formed_lines_are_reported_together_and_with_the_problems_of_others() {
+        let text = format!("listen = \nbudget = \"a\n[upstream\n{ROUTE}ttl = \"3\"\n");
+        let expected = "1:10 this is not TOML\n2:12 this is not TOML\n3:10 this is not TOML\n\
+                        8:9 `routes.sellers.ttl` is not a duration such as \"3s\"\n";
+        assert_eq!(problems(&text), expected);
+    }
+
+    #[test]
+    fn no_file_is_too_broken_to_be_reported() {
+        let text = format!(
+            "{BASE}[store]\nredis-url = \"redis://u:p@h\" # é\n{ROUTE}keep = {{ date = \"id\", from = \"today\" }}\n"
+        );
+        for (at, character) in text.char_indices() {
+            for broken in ["", "é", "\"", "\n", "{", "]", "=", "\\", "\r", "\u{1b}", "\0"] {
+                let (before, after) = (&text[..at], &text[at + character.len_utf8()..]);
+                for text in [format!("{before}{broken}{after}"), format!("{before}{broken}")] {
+                    if let Err(report) = load(&text, Overrides::default()) {
+                        assert!(report.to_string().starts_with("error: "), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_byte_order_mark_and_windows_line_ends_is_read() {
+        good(&format!("\u{feff}{BASE}{ROUTE}").replace('\n', "\r\n"));
+        assert!(problems(&format!("{BASE}{ROUTE}ttl = \"3\"\n").replace('\n', "\r\n")).starts_with("7:9 "));
+    }
+
+    #[test]
+    fn an_upstream_is_a_scheme_a_host_and_a_port() {
+        for url in ["https://a.example", "http://127.0.0.1:8081", "HTTPS://a.example/", "http://[::1]:80"] {
+            good(&format!("[upstream]\nurl = \"{url}\"\n{ROUTE}"));
+        }
+        for url in [
+            "",
+            "a.example",
+            "ftp://a",
+            "https://",
+            "https://a/api",
+            "https://a?x",
+            "https://u:p@a",
+            "https://a:",
+            "https://a:0",
+            "https://a:99999",
+            "https://a b",
+            "https://:80",
+        ] {
+            problems(&format!("[upstream]\nurl = \"{url}\"\n{ROUTE}"));
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_must_be_readable() {
+        let outline = problems(&format!("{BASE}ca-file = \"/no/such/file\"\n{ROUTE}"));
+        assert_eq!(outline, "3:11 `upstream.ca-file` is not a readable file\n");
+    }
+
+    #[test]
+    fn keys_of_another_kind_are_problems() {
+        let text = format!("{BASE}[store]\nkind = \"memory\"\nredis-url = \"redis://h\"\n{ROUTE}");
+        assert_eq!(problems(&text), "5:13 `store.redis-url` is of no use here\n");
+        let text = format!("{BASE}[store]\nmax-bytes = \"1MiB\"\n{ROUTE}");
+        assert_eq!(problems(&text), "4:13 `store.max-bytes` is of no use here\n");
+        let text = format!("{BASE}[admission]\nmode = \"open\"\nvouch-limit = \"1m\"\n{ROUTE}");
+        assert_eq!(problems(&text), "5:15 `admission.vouch-limit` is of no use here\n");
+        let text = format!(
+            "{BASE}{ROUTE}kind = \"single\"\nitems = \"$.items[*]\"\nidentity = \"$.id\"\nmax-page-size = 5\n\
+             default-page-size = 5\nkeep = {{ date = \"id\", from = \"today\" }}\n"
+        );
+        let titles = problems(&text);
+        for key in ["items", "identity", "max-page-size", "default-page-size", "keep"] {
+            assert!(titles.contains(&format!("`routes.sellers.{key}` is of no use here")), "{titles}");
+        }
+    }
+}
+
+mod routes {
+    use super::*;
+
+    fn one(lines: &str) -> String {
+        problems(&format!("{BASE}[routes.a]\nfields = {{ id = \"$.id\" }}\n{lines}"))
+    }
+
+    #[test]
+    fn a_route_needs_path_key_and_fields() {
+        let outline = problems(&format!("{BASE}[routes.a]\n"));
+        assert_eq!(
+            outline,
+            "3:9 `routes.a.path` is missing\n3:9 `routes.a.key` is missing\n3:9 `routes.a.fields` is missing\n"
+        );
+    }
+
+    #[test]
+    fn a_route_s_name_fits_into_keys() {
+        assert!(problems(&format!("{BASE}[routes.\"a b\"]\n")).starts_with("3:9 `routes.a b` is not a name"));
+    }
+
+    #[test]
+    fn every_parameter_stands_in_the_key() {
+        let path = "path = \"/a/{id}\"\nquery = [\"SellerIds\"]\n";
+        assert_eq!(
+            one(&format!("{path}key = \"a_{{id}}\"")),
+            "7:7 `routes.a.key` is not a key such as \"seller_{id}\"\n"
+        );
+        assert_eq!(
+            one(&format!("{path}key = \"a_{{id}}{{SellerIds}}\"")),
+            "7:14 `routes.a.key` is not a key such as \"seller_{id}\"\n"
+        );
+        assert_eq!(
+            one(&format!("{path}key = \"a_{{id}}_{{SelerIds}}\"")),
+            "7:15 `routes.a.key` is not a key such as \"seller_{id}\"\n"
+        );
+        assert_eq!(
+            one("path = \"/a\"\nkey = \"gen_a\""),
+            "6:8 `routes.a.key` is not a key such as \"seller_{id}\"\n"
+        );
+    }
+
+    #[test]
+    fn a_query_names_each_parameter_once_and_no_page() {
+        for query in ["[\"pagesize\"]", "[\"A\", \"a\"]", "[\"a b\"]", "[\"\"]", "[\"ID\"]"] {
+            let outline = one(&format!("path = \"/a/{{id}}\"\nquery = {query}\nkey = \"a_{{id}}_{{A}}\""));
+            assert!(outline.contains("`routes.a.query` is not a query parameter"), "{query}: {outline}");
+        }
+    }
+
+    #[test]
+    fn two_routes_answer_different_requests_under_different_keys() {
+        let two = |path: &str, query: &str, key: &str| {
+            let other = "path = \"/api/X/{id}\"\nquery = [\"SellerIds\"]\nkey = \"x_{id}_{SellerIds}\"\n";
+            let fields = "fields = { id = \"$.id\" }\n";
+            let second = format!("path = \"{path}\"\nquery = {query}\nkey = \"{key}\"\n");
+            load(
+                &format!("{BASE}[routes.a]\n{other}{fields}[routes.b]\n{second}{fields}"),
+                Overrides::default(),
+            )
+            .map_or_else(|report| outline(&report), |_| String::new())
+        };
+        let same_request = "9:8 routes `a` and `b` match the same request\n";
+        let same_key = "11:7 routes `a` and `b` can have the same key\n";
+        assert_eq!(two("/API/x/{number}", "[\"sellerids\"]", "y_{number}_{sellerids}"), same_request);
+        assert_eq!(two("/api/X/42", "[\"SellerIds\"]", "y_{SellerIds}"), same_request);
+        assert_eq!(two("/api/Y", "[\"SellerIds\"]", "x_1_{SellerIds}"), same_key);
+        assert_eq!(two("/api/X/{id}", "[]", "y_{id}"), "");
+        assert_eq!(two("/api/X/export", "[\"SellerIds\"]", "x_{SellerIds}"), "");
+    }
+
+    #[test]
+    fn items_are_kept_by_a_field_that_is_kept() {
+        let keep = |keep: &str| problems(&format!("{BASE}{ROUTE}keep = {keep}\n"));
+        assert_eq!(
+            keep("{ date = \"startDate\", from = \"today\" }"),
+            "7:17 `routes.sellers.keep.date` is no kept field\n"
+        );
+        assert_eq!(keep("{ date = \"id\", from = \"now\" }"), "7:30 `routes.sellers.keep.from` is no day\n");
+        assert_eq!(keep("{ date = \"id\" }"), "7:1 `routes.sellers.keep.from` is missing\n");
+    }
+
+    #[test]
+    fn a_write_is_not_both_harmless_and_a_change() {
+        let text = format!("{BASE}[writes]\nharmless = [\"* /a\"]\n{ROUTE}invalidated-by = [\"* /a\"]\n");
+        assert_eq!(problems(&text), "9:19 `routes.sellers.invalidated-by` contradicts `writes.harmless`\n");
+    }
+
+    #[test]
+    fn items_that_are_no_list_are_shown_at_their_path() {
+        let outline = one("path = \"/a\"\nkey = \"a\"\nitems = \"$.items\"");
+        assert_eq!(outline, "7:9 `routes.a.items` cannot be projected\n");
+    }
+
+    #[test]
+    fn a_route_s_life_is_the_store_s_unless_it_says_otherwise() {
+        let config = good(&format!(
+            "{BASE}[store]\nttl = \"2m\"\n{ROUTE}[routes.b]\npath = \"/b\"\nkey = \"b\"\nttl = \"7s\"\nfields.id = \"$.id\"\n"
+        ));
+        assert_eq!(config.routes[0].ttl, Duration::from_secs(120));
+        assert_eq!(config.routes[1].ttl, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn without_a_default_page_size_none_is_guessed() {
+        let config = good(&format!("{BASE}{ROUTE}"));
+        assert_eq!(config.routes[0].kind, RouteKind::List { default_page_size: None, max_page_size: 500 });
+    }
+
+    #[test]
+    fn descriptions_differ_wherever_entries_could() {
+        let describe = |lines: &str| {
+            let config = good(&format!("{BASE}[routes.a]\n{lines}"));
+            assert!(!config.routes[0].description.contains('\n'));
+            config.routes[0].description.clone()
+        };
+        let path = "path = \"/a\"\nkey = \"a\"\n";
+        let descriptions = [
+            describe(&format!("{path}fields = {{ a = \"$.a\", b = \"$.b\" }}")),
+            describe(&format!("{path}fields = {{ b = \"$.b\", a = \"$.a\" }}")),
+            describe(&format!("{path}fields = {{ a = [\"$.a\", \"$.b\"] }}")),
+            describe(&format!("{path}fields = {{ a = \"$.a\" }}")),
+            describe(&format!("{path}fields = {{ a = {{ a = \"$.a\" }} }}")),
+            describe(&format!("{path}fields = {{ 'a\": [\"$.a\"], \"b' = \"$.b\" }}")),
+            describe(&format!("{path}fields = {{ a = \"$.a\" }}\nkind = \"single\"")),
+            describe(&format!(
+                "{path}fields = {{ a = \"$.a\" }}\nkeep = {{ date = \"a\", from = \"today\" }}"
+            )),
+            describe(&format!("{path}fields = {{ a = \"$.a\" }}\nidentity = \"$.a\"")),
+            describe(&format!("{path}fields = {{ a = \"$.a\" }}\nitems = \"$.list[*]\"")),
+            describe("path = \"/b\"\nkey = \"a\"\nfields = { a = \"$.a\" }"),
+            describe("path = \"/a\"\nkey = \"b\"\nfields = { a = \"$.a\" }"),
+            describe("path = \"/a\"\nquery = [\"q\"]\nkey = \"a{q}\"\nfields = { a = \"$.a\" }"),
+        ];
+        for (index, description) in descriptions.iter().enumerate() {
+            assert!(!descriptions[..index].contains(description), "{description}");
+        }
+        let control = describe(&format!("{path}fields = {{ a = \"$['\\u0061']\" }}"));
+        assert_eq!(control, describe(&format!("{path}fields = {{ a = \"$['a']\" }}")));
+    }
+}
+
+mod warnings {
+    use super::*;
+
+    #[test]
+    fn a_vouch_that_ends_before_an_entry_is_warned_about_at_its_line() {
+        let text = format!("{BASE}[admission]\nvouch-limit = \"60s\"\n{ROUTE}");
+        let (_, warnings) = load(&text, Overrides::default()).unwrap();
+        let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+        let expected = "my.toml:4: admission.vouch-limit (1m) is shorter than the ttl of sellers (5m)";
+        assert!(warning.to_string().starts_with(expected), "{warning}");
+    }
+
+    #[test]
+    fn an_unusable_redis_url_of_the_environment_is_a_warning_and_no_store() {
+        for name in ["REDIS_URL", "CATPROXY_REDIS_URL"] {
+            for url in ["", "hunter2", "redis://:hunter2@", "http://hunter2", "redis://h:hunter2"] {
+                let (config, warnings) = serve(&[], &[(name, url)]).unwrap();
+                assert!(matches!(config.store.kind, StoreKind::Absent), "{url}");
+                let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+                let warning = warning.to_string();
+                assert!(warning.starts_with(name) && !warning.contains("hunter2"), "{warning}");
+                assert!(config.summary().contains("no store"), "{}", config.summary());
+            }
+        }
+    }
+
+    #[test]
+    fn an_unusable_redis_url_of_the_file_or_a_flag_is_an_error() {
+        let text = format!("{BASE}[store]\nredis-url = \"redis://h:port\"\n{ROUTE}");
+        assert_eq!(problems(&text), "4:13 `store.redis-url` is not a Redis URL\n");
+        let report = serve(&["--redis-url", "redis://h:port"], &[]).unwrap_err();
+        assert_eq!(outline(&report), "--redis-url:1:1 `--redis-url` is not a Redis URL\n");
+    }
+}
+
+mod precedence {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let environment = [
+            ("CATPROXY_LISTEN", "127.0.0.2:2"),
+            ("CATPROXY_UPSTREAM", "http://environment"),
+            ("CATPROXY_REDIS_URL", "redis://environment"),
+            ("REDIS_URL", "redis://shared"),
+            ("CATPROXY_PREFIX", "mine_"),
+        ];
+        let shown = |config: &Config| {
+            format!("{} {} {} {}", config.listen, config.upstream.url(), redis(config), config.store.prefix)
+        };
+        let (config, _) = serve(&[], &environment).unwrap();
+        assert_eq!(shown(&config), "127.0.0.2:2 http://environment redis://environment mine_");
+        let flags = ["--listen", "127.0.0.3:3", "--upstream", "http://flag", "--redis-url", "redis://flag"];
+        let (config, _) = serve(&flags, &environment).unwrap();
+        assert_eq!(shown(&config), "127.0.0.3:3 http://flag redis://flag mine_");
+        let (config, _) = serve(&[], &environment[3..4]).unwrap();
+        assert_eq!(redis(&config), "redis://shared");
+    }
+
+    #[test]
+    fn a_bad_value_from_outside_is_shown_under_its_name() {
+        let report = serve(&["--listen", "x"], &[("CATPROXY_UPSTREAM", "https://a/b")]).unwrap_err();
+        let outline = outline(&report);
+        assert!(outline.contains("--listen:1:1 `--listen` is not an address"), "{outline}");
+        assert!(outline.contains("CATPROXY_UPSTREAM:1:10 `CATPROXY_UPSTREAM` is not a URL"), "{outline}");
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let empty =
+            ["LISTEN", "UPSTREAM", "PREFIX", "PROFILE", "CONFIG"].map(|name| format!("CATPROXY_{name}"));
+        let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(serve(&[], &empty).unwrap().0.name, "panels");
+    }
+
+    #[test]
+    fn a_profile_or_a_file_is_chosen_by_flag_and_else_by_the_environment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{BASE}{ROUTE}")).unwrap();
+        let path = file.path().to_str().unwrap();
+        let name = |flags: &[&str], environment: &[(&str, &str)]| serve(flags, environment).unwrap().0.name;
+        assert_eq!(name(&[], &[("CATPROXY_PROFILE", "catalog-ui")]), "catalog-ui");
+        assert_eq!(name(&["--profile", "panels"], &[("CATPROXY_PROFILE", "catalog-ui")]), "panels");
+        assert_eq!(name(&[], &[("CATPROXY_CONFIG", path)]), path);
+        assert_eq!(name(&["--config", path], &[("CATPROXY_PROFILE", "catalog-ui")]), path);
+        assert_eq!(name(&["--profile", "panels"], &[("CATPROXY_CONFIG", path)]), "panels");
+        let both = [("CATPROXY_PROFILE", "panels"), ("CATPROXY_CONFIG", path)];
+        assert!(serve(&[], &both).unwrap_err().to_string().contains("exclude one another"));
+        assert!(serve(&[], &[("CATPROXY_PROFILE", "pannels")]).is_err());
+        assert!(Cli::try_parse_from(["catproxy", "serve", "--profile", "panels", "--config", path]).is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+        let options = Options { config: Some(PathBuf::from("/no/such.toml")), ..Options::default() };
+        let report = load_with(&options, &[]).unwrap_err().to_string();
+        assert!(report.contains("cannot read /no/such.toml"), "{report}");
+    }
+
+    #[test]
+    fn a_redis_url_makes_a_memory_store_a_redis_unless_it_only_happens_to_be_there() {
+        let memory = format!("{BASE}[store]\nkind = \"memory\"\nmax-bytes = \"1MiB\"\n{ROUTE}");
+        let with = |origin| {
+            let url = Setting { value: "redis://h".to_owned(), origin };
+            load(&memory, Overrides { redis_url: Some(url), ..Overrides::default() }).unwrap()
+        };
+        assert_eq!(redis(&with(Origin::Flag("--redis-url")).0), "redis://h");
+        assert_eq!(redis(&with(Origin::Environment("CATPROXY_REDIS_URL")).0), "redis://h");
+        let (config, warnings) = with(Origin::Environment("REDIS_URL"));
+        assert!(matches!(config.store.kind, StoreKind::Memory { max_bytes: 1_048_576 }));
+        assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn an_upstream_from_outside_is_enough() {
+        let url = Setting { value: "http://a".to_owned(), origin: Origin::Flag("--upstream") };
+        assert!(load(ROUTE, Overrides { upstream: Some(url), ..Overrides::default() }).is_ok());
+    }
+
+    #[test]
+    fn the_log_is_for_people_unless_the_environment_says_otherwise() {
+        let log = |name: &'static str, value: &'static str| {
+            Logging::load(&|asked| (asked == name).then(|| value.into()))
+        };
+        assert_eq!(
+            log("CATPROXY_LOG", "debug").unwrap(),
+            Logging { filter: Some("debug".to_owned()), format: LogFormat::People }
+        );
+        assert_eq!(
+            log("CATPROXY_LOG_FORMAT", "json").unwrap(),
+            Logging { filter: None, format: LogFormat::Json }
+        );
+        assert!(log("CATPROXY_LOG_FORMAT", "xml").is_err());
+    }
+}
+
+mod secrets {
+    use super::*;
+
+    #[test]
+    fn a_password_is_neither_in_what_runs_nor_in_what_is_wrong() {
+        let url = "redis://user:hunter2@h:6379/1";
+        let (config, _) = serve(&["--redis-url", url], &[]).unwrap();
+        for text in [config.summary(), config.details(), format!("{config:?}")] {
+            assert!(!text.contains("hunter2") && !text.contains("user"), "{text}");
+        }
+        assert!(config.summary().contains("redis://h:6379/1"));
+        for line in [
+            "redis-url = \"redis://:hunter2@h:port\"",
+            "redis-url = \"hunter2\"",
+            "redis-url = \"hunter2",
+            "redis-url = \"redis://:hunter2@h",
+            "redis-url = \"redis://h\\u003a:hunter2@h\"\n[admission]\nmode = 1",
+            "redis-ulr = \"redis://:hunter2@h\"",
+            "password = \"hunter2\"",
+            "redis-url = [\"redis://:hunter2@h\"]",
+        ] {
+            let report = load(&format!("{BASE}{ROUTE}[store]\n{line}\n"), Overrides::default()).unwrap_err();
+            let drawn = format!("{report} {report:?}");
+            assert!(!drawn.contains("hunter2"), "{line}: {drawn}");
+        }
+        let report = serve(&["--redis-url", "redis://:hunter2@h:port"], &[]).unwrap_err().to_string();
+        assert!(!report.contains("hunter2"), "{report}");
+        let report = serve(&["--upstream", "https://me:hunter2@h"], &[]).unwrap_err().to_string();
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+
+    #[test]
+    fn options_and_settings_print_no_password() {
+        let cli = Cli::try_parse_from(["catproxy", "serve", "--redis-url", "redis://:hunter2@h"]).unwrap();
+        let setting = Setting { value: "hunter2".to_owned(), origin: Origin::Flag("--redis-url") };
+        assert!(!format!("{cli:?} {setting:?}").contains("hunter2"));
+    }
+}
+
+mod command_line {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_there_is_help_and_no_proxy() {
+        let error = Cli::try_parse_from(["catproxy"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("Usage: catproxy"), "{error}");
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        let command = Cli::command();
+        let mut commands = 0;
+        for command in command.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with(&format!("Example: catproxy {}", command.get_name())), "{help}");
+            commands += 1;
+        }
+        assert!(commands >= 3);
+    }
+}
+
+#[cfg(feature = "demo")]
+#[test]
+fn the_demo_stands_before_its_stand_in_with_entries_in_memory() {
+    let demo = |flags: &[&str]| {
+        let cli = Cli::try_parse_from(["catproxy", "demo"].iter().chain(flags)).expect("flags");
+        let Command::Demo(demo) = cli.command else { panic!("demo") };
+        demo
+    };
+    let plain = demo(&[]);
+    assert_eq!((plain.generation, plain.latency), (1, Duration::from_millis(150)));
+    let (config, _) = plain.load("http://127.0.0.1:9".to_owned()).unwrap();
+    assert_eq!(config.upstream.url(), "http://127.0.0.1:9");
+    assert!(matches!(config.store.kind, StoreKind::Memory { .. }));
+    let (config, _) =
+        demo(&["--redis-url", "redis://h", "--listen", "127.0.0.1:1"]).load("http://a".to_owned()).unwrap();
+    assert_eq!((redis(&config), config.listen.port()), ("redis://h", 1));
+    assert!(Cli::try_parse_from(["catproxy", "demo", "--generation", "3"]).is_err());
+    assert!(Cli::try_parse_from(["catproxy", "demo", "--latency", "150"]).is_err());
+}
