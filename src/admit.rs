@@ -21,7 +21,7 @@ use vouch::Vouches;
 use crate::{
     classify::{Read, Reason},
     clock::Clock,
-    config::{self, Config},
+    config::{self, Config, VouchFor},
 };
 
 /// Keys whose totals are watched; beyond, the memory starts anew.
@@ -112,12 +112,12 @@ impl Admission {
     pub fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
         match self.mode {
             config::Admission::Open => Ok(Caller::Anyone { token: token::any(fields)? }),
-            config::Admission::Upstream { .. } => {
+            config::Admission::Upstream { vouch_for, .. } => {
                 if self.differs(read.index) {
                     return Err(Reason::Differs);
                 }
                 let token = token::bearer(fields).ok_or(Reason::Token)?;
-                let ticket = self.vouches.ticket(&token, read);
+                let ticket = self.vouches.ticket(&token, read, vouch_for);
                 Ok(match self.vouches.find(&ticket) {
                     Some(total) => Caller::Vouched { token, total, ticket },
                     None => Caller::Unknown { token, ticket },
@@ -129,12 +129,14 @@ impl Admission {
     /// The upstream accepted the token for what the ticket names, in answer to a request sent after
     /// the ticket was taken; it counted `total` items.
     pub fn vouch(&self, caller: &Caller, total: Option<u64>) {
-        let (config::Admission::Upstream { vouch_limit }, Some(ticket), Some(token)) =
+        let (config::Admission::Upstream { vouch_limit, vouch_for }, Some(ticket), Some(token)) =
             (self.mode, caller.ticket(), caller.token())
         else {
             return;
         };
         let expiry = token::expires_in(token, self.clock.now_ms());
+        // One key's total says nothing of another's.
+        let total = total.filter(|_| vouch_for == VouchFor::Key);
         self.vouches.remember(ticket, total, vouch_limit.min(expiry.unwrap_or(Duration::MAX)));
     }
 
@@ -153,7 +155,7 @@ impl Admission {
     /// different collections: the route's requests are then forwarded for a while. False: refill.
     pub fn dispute(&self, read: &Read, entry: u64, told: u64) -> bool {
         let period = match self.mode {
-            config::Admission::Upstream { vouch_limit } => vouch_limit,
+            config::Admission::Upstream { vouch_limit, .. } => vouch_limit,
             config::Admission::Open => DISPUTE_PERIOD,
         };
         let now = Instant::now();

@@ -110,9 +110,21 @@ pub enum Admission {
     Upstream {
         /// How long the upstream's yes is remembered.
         vouch_limit: Duration,
+        /// For what else it counts.
+        vouch_for: VouchFor,
     },
     /// Everybody: for an upstream that asks for no token.
     Open,
+}
+
+/// What the upstream's yes to a token counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VouchFor {
+    /// The key that was asked for, and no other.
+    #[default]
+    Key,
+    /// All keys of the route: for an upstream whose rights go by role. Totals are then not compared.
+    Route,
 }
 
 /// The bounds of a fill.

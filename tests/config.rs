@@ -224,8 +224,8 @@ fields = { id = "id", name = [], more = {} }
 13:22 `store.max-entry-bytes` is not a size such as "16MiB"
 16:8 `admission.mode` is not a mode of admission
 19:13 `fill.page-size` is out of bounds
-22:14 `writes.harmless` is not a write such as "PUT /api/Seller/{id}"
-25:14 `routes.sellers.path` is not a path such as "/api/Seller/{id}"
+22:14 `writes.harmless` is not a write such as "PUT /api/Order/{id}"
+25:14 `routes.sellers.path` is not a path such as "/api/Order/{id}"
 27:18 `routes.sellers.fields.id` is not a JSONPath
 27:30 `routes.sellers.fields.name` comes from nowhere
 27:34 `routes.sellers.fields.more` keeps nothing

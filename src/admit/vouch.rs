@@ -15,7 +15,7 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::classify::Read;
+use crate::{classify::Read, config::VouchFor};
 
 /// Tokens known at a time.
 const TOKENS: usize = 10_000;
@@ -44,7 +44,9 @@ struct Token {
 struct Name {
     token: u64,
     forgotten: u64,
-    key: Arc<str>,
+    route: usize,
+    /// `None`: any key of the route.
+    key: Option<Arc<str>>,
 }
 
 /// Names a token's state when a question was sent.
@@ -65,7 +67,7 @@ impl Vouches {
         Self { tokens: cache(TOKENS), yes: cache(VOUCHES), next: AtomicU64::new(0), routes }
     }
 
-    pub(super) fn ticket(&self, token: &Arc<str>, read: &Read) -> Ticket {
+    pub(super) fn ticket(&self, token: &Arc<str>, read: &Read, vouch_for: VouchFor) -> Ticket {
         let known = self.tokens.get(token).unwrap_or_else(|| {
             let fresh = Arc::new(Token {
                 number: self.next.fetch_add(1, Ordering::Relaxed),
@@ -75,10 +77,9 @@ impl Vouches {
             fresh
         });
         let forgotten = known.forgotten.get(read.index).map_or(0, |count| count.load(Ordering::Acquire));
-        Ticket {
-            name: Name { token: known.number, forgotten, key: Arc::clone(&read.key) },
-            taken: Instant::now(),
-        }
+        let key = (vouch_for == VouchFor::Key).then(|| Arc::clone(&read.key));
+        let name = Name { token: known.number, forgotten, route: read.index, key };
+        Ticket { name, taken: Instant::now() }
     }
 
     /// The total that the upstream told with its yes, where it said yes and that still counts.

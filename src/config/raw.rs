@@ -51,6 +51,7 @@ pub(super) struct RawStore {
 pub(super) struct RawAdmission {
     pub(super) mode: Option<Text>,
     pub(super) vouch_limit: Option<Text>,
+    pub(super) vouch_for: Option<Text>,
 }
 
 /// `[fill]`
@@ -184,6 +185,7 @@ impl RawAdmission {
         let raw = Self {
             mode: section.text("mode", "\"upstream\" or \"open\"", problems),
             vouch_limit: section.text("vouch-limit", DURATION, problems),
+            vouch_for: section.text("vouch-for", "\"key\" or \"route\"", problems),
         };
         section.finish(problems);
         raw

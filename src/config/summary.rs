@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Admission, Config, Route, Store, StoreKind, redis_url,
+    Admission, Config, Route, Store, StoreKind, VouchFor, redis_url,
     units::{show_bytes, show_duration},
 };
 
@@ -107,7 +107,10 @@ impl fmt::Display for Store {
 impl fmt::Display for Admission {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Upstream { vouch_limit } => write!(out, "upstream ({})", show_duration(*vouch_limit)),
+            Self::Upstream { vouch_limit, vouch_for } => {
+                let per = if *vouch_for == VouchFor::Route { " a route" } else { "" };
+                write!(out, "upstream ({}{per})", show_duration(*vouch_limit))
+            }
             Self::Open => out.write_str("open"),
         }
     }

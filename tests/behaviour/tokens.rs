@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catproxy::config::{Admission, profile::Profile};
+use catproxy::config::{Admission, VouchFor, profile::Profile};
 use fake_abconnect::{Matching, Rule};
 
 use crate::support::{Setup, send};
@@ -52,7 +52,9 @@ async fn no_cached_byte_goes_to_a_token_that_the_upstream_refuses() {
 async fn a_vouch_ends_with_its_limit() {
     let limit = Duration::from_millis(300);
     let bench = Setup::new()
-        .config(move |config| config.admission = Admission::Upstream { vouch_limit: limit })
+        .config(move |config| {
+            config.admission = Admission::Upstream { vouch_limit: limit, vouch_for: VouchFor::Key }
+        })
         .start()
         .await;
     let token = bench.upstream.token("demo");
@@ -193,4 +195,23 @@ async fn in_mode_open_everybody_reads() {
     let bench = Setup::new().config(|config| config.admission = Admission::Open).start().await;
     bench.get(SELLERS).await.is(200).came("fwd=miss");
     bench.proxy.send("GET", SELLERS, &[], "").await.is(200).came("hit");
+}
+
+#[tokio::test]
+async fn a_yes_for_a_route_counts_for_all_its_keys_where_that_is_configured() {
+    let limit = Duration::from_secs(300);
+    for (vouch_for, questions) in [(VouchFor::Key, 2), (VouchFor::Route, 1)] {
+        let admission = Admission::Upstream { vouch_limit: limit, vouch_for };
+        let bench = Setup::new().config(move |config| config.admission = admission).start().await;
+        let (first, second) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+        let targets = ["/api/Catalog?SellerIds=42", "/api/Catalog?SellerIds=2"];
+        for target in targets {
+            bench.get_as(&first, target).await.is(200).came("fwd=miss");
+        }
+        bench.upstream.clear_calls();
+        for target in targets {
+            bench.get_as(&second, target).await.is(200).came("hit");
+        }
+        assert_eq!(bench.upstream.calls().len(), questions, "{vouch_for:?}");
+    }
 }

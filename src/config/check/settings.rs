@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, time::Duration};
 
 use super::{Origin, Setting, base_url, choose, limits};
 use crate::config::{
-    Admission, Fill, Route, Store, StoreKind, Upstream,
+    Admission, Fill, Route, Store, StoreKind, Upstream, VouchFor,
     raw::{RawAdmission, RawFill, RawStore, RawUpstream},
     redis_url,
     report::{Fault, Place, Problems, Text},
@@ -155,12 +155,19 @@ pub(super) fn admission(raw: RawAdmission, problems: &mut Problems) -> Admission
         })
     });
     let vouch_limit = limits::duration(raw.vouch_limit.as_ref(), 300 * SECOND, 100 * MS..=DAY, problems);
+    let vouch_for = raw.vouch_for.as_ref().and_then(|what| {
+        problems.parse(what, "what a yes counts for", |what| match what {
+            "key" => Ok(VouchFor::Key),
+            "route" => Ok(VouchFor::Route),
+            _ => Err(Fault::whole("\"key\" or \"route\"")),
+        })
+    });
     if open != Some(true) {
-        return Admission::Upstream { vouch_limit };
+        return Admission::Upstream { vouch_limit, vouch_for: vouch_for.unwrap_or_default() };
     }
-    if let Some(limit) = raw.vouch_limit {
+    for unused in [raw.vouch_limit, raw.vouch_for].into_iter().flatten() {
         let label = "only with mode = \"upstream\"";
-        problems.add(&limit.place, "`admission.vouch-limit` is of no use here", label);
+        problems.add(&unused.place, format!("`{}` is of no use here", unused.key), label);
     }
     Admission::Open
 }
@@ -172,7 +179,7 @@ pub(super) fn compare_lives(
     routes: &[Route],
     problems: &mut Problems,
 ) {
-    let Admission::Upstream { vouch_limit } = admission else {
+    let Admission::Upstream { vouch_limit, .. } = admission else {
         return;
     };
     for route in routes.iter().filter(|route| route.ttl > vouch_limit) {
