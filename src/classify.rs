@@ -250,3 +250,158 @@ fn key_of(parts: &[KeyPart], parameters: &[String]) -> Arc<str> {
     };
     parts.iter().map(text).collect::<String>().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{
+        check::{Overrides, load},
+        profile::Profile,
+    };
+    use proptest::prelude::*;
+
+    fn classifier() -> Classifier {
+        Classifier::new(&load(Profile::CatalogUi.source(), Overrides::default()).unwrap().0)
+    }
+
+    fn classify(classifier: &Classifier, target: &str) -> Option<Class> {
+        let uri: Uri = target.parse().ok()?;
+        Some(classifier.classify(&Method::GET, &uri, &HeaderMap::new(), false))
+    }
+
+    fn read(classifier: &Classifier, target: &str) -> Option<Read> {
+        match classify(classifier, target)? {
+            Class::Read(read) => Some(read),
+            Class::Forward(_) | Class::Write(_) => None,
+        }
+    }
+
+    /// The one target that says what was understood, but for case and order.
+    fn plainly(read: &Read, explicit: &str) -> (String, Vec<String>) {
+        let in_path = read.parameters.len() - read.route.query.len();
+        let path = read.route.path.fill(read.parameters[..in_path].iter().map(String::as_str));
+        let mut pairs: Vec<String> = read
+            .route
+            .query
+            .iter()
+            .zip(&read.parameters[in_path..])
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        for (name, value) in [("PageNumber", read.page.number), ("PageSize", read.page.size)] {
+            if explicit.to_lowercase().contains(&name.to_lowercase()) {
+                pairs.push(format!("{name}={value}"));
+            }
+        }
+        sorted(&path, pairs)
+    }
+
+    fn sorted(path: &str, pairs: Vec<String>) -> (String, Vec<String>) {
+        let mut pairs: Vec<String> = pairs.into_iter().map(|pair| pair.to_lowercase()).collect();
+        pairs.sort();
+        (path.to_lowercase(), pairs)
+    }
+
+    fn as_spelled(target: &str) -> (String, Vec<String>) {
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        sorted(path, query.map_or_else(Vec::new, |query| query.split('&').map(str::to_owned).collect()))
+    }
+
+    fn target() -> impl Strategy<Value = String> {
+        let plain = prop_oneof![
+            Just("/api/Seller".to_owned()),
+            (1..2_000_000_000_u32).prop_map(|id| format!("/api/Seller/{id}")),
+            (1..2000_u32, 1..600_u32)
+                .prop_map(|(number, size)| format!("/api/Seller?PageNumber={number}&PageSize={size}")),
+            (1..5000_u32, 1..600_u32)
+                .prop_map(|(seller, size)| format!("/api/Catalog?SellerIds={seller}&PageSize={size}")),
+        ];
+        let hostile = prop_oneof![
+            Just(String::new()),
+            "[ -~]{1,2}",
+            "%[0-9A-Fa-f]{2}",
+            Just("٤".to_owned()),
+            "0|\\+|-|;x|/|//|\\.|&|=|\\?|#|,"
+        ];
+        (plain, hostile, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+            |(plain, hostile, place, replace)| {
+                let place = place.index(plain.len());
+                let mut target = plain;
+                target.replace_range(place..place + usize::from(replace), &hostile);
+                target
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn what_is_read_was_spelled_plainly_and_everything_else_is_forwarded(target in target()) {
+            // A fragment is no part of a target; the parser cuts it off.
+            prop_assume!(!target.contains('#'));
+            if let Some(read) = read(&classifier(), &target) {
+                prop_assert_eq!(plainly(&read, &target), as_spelled(&target));
+            }
+        }
+
+        #[test]
+        fn keys_are_equal_only_for_the_same_collection(one in target(), other in target()) {
+            let classifier = classifier();
+            if let (Some(one), Some(other)) = (read(&classifier, &one), read(&classifier, &other)) {
+                let same = one.index == other.index && one.parameters == other.parameters;
+                prop_assert_eq!(one.key == other.key, same);
+            }
+        }
+    }
+
+    #[test]
+    fn the_plain_targets_are_read() {
+        let classifier = classifier();
+        for (target, key) in [
+            ("/api/Seller", "sellers_all"),
+            ("/api/seller?PAGESIZE=500&pagenumber=7", "sellers_all"),
+            ("/api/Seller/2147483647", "seller_2147483647"),
+            ("/api/Catalog?PageNumber=1&PageSize=200&SellerIds=42", "catalogs_seller_42"),
+        ] {
+            assert_eq!(
+                read(&classifier, target).map(|read| read.key.to_string()).as_deref(),
+                Some(key),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_accept_field_is_weighed_by_its_most_specific_range() {
+        let classifier = classifier();
+        let reads = |accept: &str| {
+            let fields = [(http::header::ACCEPT, accept.parse().unwrap())].into_iter().collect();
+            let uri = Uri::from_static("/api/Seller");
+            matches!(classifier.classify(&Method::GET, &uri, &fields, false), Class::Read(_))
+        };
+        for accept in [
+            "*/*",
+            "application/*",
+            "application/json",
+            "APPLICATION/JSON; charset=\"utf-8\"",
+            "text/html, */*;q=0.1",
+            "application/json;q=0.001",
+            "text/html;q=0, application/json",
+        ] {
+            assert!(reads(accept), "{accept}");
+        }
+        for accept in [
+            "text/html",
+            "application/json;q=0",
+            "*/*, application/json;q=0.0",
+            "application/*;q=0, */*",
+            "",
+            "application/json;odata=verbose",
+            "application/problem+json",
+            "application/json;q=x",
+        ] {
+            assert!(!reads(accept), "{accept}");
+        }
+    }
+}

@@ -60,11 +60,12 @@ async fn serve(
     stand: &fake_abconnect::Running,
 ) -> Result<Stopped, StartError> {
     let server = Server::bind(&config, Clock::system()).await?;
+    let stop = told_to_stop();
     config.listen = server.address();
     let welcome = welcome(&config, demo, stand);
     // Where nobody can read it, the demo runs all the same.
     let _ = io::stdout().lock().write_all(welcome.as_bytes());
-    Ok(server.run(told_to_stop()).await)
+    Ok(server.run(stop).await)
 }
 
 fn welcome(config: &Config, demo: &Demo, stand: &fake_abconnect::Running) -> String {

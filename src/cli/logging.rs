@@ -1,5 +1,7 @@
 //! How the log is written: only the environment says it.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use super::options::{Environment, variable};
@@ -56,7 +58,10 @@ impl Logging {
     /// Sends the log to the standard error from here on.
     pub fn begin(&self) {
         let filter = EnvFilter::new(self.filter.as_deref().unwrap_or(DEFAULT_FILTER));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
         // A second log in one process is refused: the first one stays.
         let _ = match self.format {
             LogFormat::People => log.with_target(false).try_init(),

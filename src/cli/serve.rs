@@ -34,24 +34,26 @@ pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
 
 async fn serve(mut config: Config) -> Result<Stopped, StartError> {
     let server = Server::bind(&config, Clock::system()).await?;
+    let stop = told_to_stop();
     config.listen = server.address();
     tracing::info!("{}", config.summary());
-    Ok(server.run(told_to_stop()).await)
+    Ok(server.run(stop).await)
 }
 
-/// Ends when the process is sent SIGTERM or SIGINT.
-pub(super) async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without handlers the signals end the process by themselves.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Ends when the process is sent SIGTERM or SIGINT; from the call on, neither ends the process by itself.
+pub(super) fn told_to_stop() -> impl Future<Output = ()> {
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
+            // Without handlers the signals end the process by themselves.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: what is in flight is finished first");
     }
-    tracing::info!("stopping: what is in flight is finished first");
 }
 
 /// Says how it went.
