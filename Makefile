@@ -7,20 +7,20 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Proxy, stand-in ABConnect and store in one process, with commands to try (Ctrl-C ends it)
-	@scripts/install cc=gcc
-	cargo run --release --quiet --features demo -- demo $(ARGS)
+	@scripts/install cc=build-essential
+	cargo run --quiet --features demo -- demo $(ARGS)
 
 test: ## All tests, against a real redis-server and both Python SDKs; installs what is missing
-	@scripts/install cc=gcc redis-server python3
+	@scripts/install cc=build-essential redis-server python3
 	cargo test --workspace --all-features
 	scripts/test-sdks
 
 check: ## Formatting, clippy and doc warnings; nothing may be left
-	@scripts/install cc=gcc
+	@scripts/install cc=build-essential
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 
 bench: ## What projecting costs, and how much faster a warm read is than a cold one
-	@scripts/install cc=gcc redis-server
+	@scripts/install cc=build-essential redis-server
 	cargo bench --all-features

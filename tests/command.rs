@@ -1,11 +1,17 @@
 //! The program as a person starts it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
-    process::{Child, Command, Output, Stdio},
+    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
 fn catproxy(arguments: &[&str]) -> Command {
@@ -21,57 +27,107 @@ fn run(arguments: &[&str]) -> (Output, String, String) {
     (output, out, err)
 }
 
-/// Runs `serve` until it says what is active; the line, and the process.
-fn serving(arguments: &[&str], environment: &[(&str, &str)]) -> (Vec<String>, Child) {
+/// A running `serve`, as far as its log was read.
+struct Serving {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    said: Vec<String>,
+}
+
+impl Serving {
+    /// Reads on until a line holds `what`, and gives that line.
+    fn until(&mut self, what: &str) -> String {
+        for line in self.log.by_ref() {
+            self.said.push(line.expect("text"));
+            if let Some(line) = self.said.last().filter(|line| line.contains(what)) {
+                return line.clone();
+            }
+        }
+        panic!("it ended without {what:?}: {:#?}", self.said);
+    }
+}
+
+/// Runs `serve` until it says what is active; that line, and the process.
+fn serving(arguments: &[&str], environment: &[(&str, &str)]) -> (String, Serving) {
     let mut child = catproxy(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
         .envs(environment.iter().copied())
         .spawn()
         .expect("it runs");
-    let mut lines = Vec::new();
-    for line in BufReader::new(child.stderr.as_mut().expect("its log")).lines() {
-        lines.push(line.expect("text"));
-        if lines.last().is_some_and(|line| line.contains(" -> ")) {
-            return (lines, child);
-        }
-    }
-    panic!("it ended without a word of what is active: {lines:#?}");
+    let log = BufReader::new(child.stderr.take().expect("its log")).lines();
+    let mut serving = Serving { child, log, said: Vec::new() };
+    (serving.until(" -> "), serving)
 }
 
-fn stop(mut child: Child) -> Option<i32> {
-    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+fn stop(mut serving: Serving) -> Option<i32> {
+    let id = rustix::process::Pid::from_raw(i32::try_from(serving.child.id()).unwrap()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
-    child.wait().expect("its end").code()
+    serving.child.wait().expect("its end").code()
 }
 
 #[test]
 fn the_start_line_says_what_is_active_and_sigterm_ends_it_well() {
-    let (lines, child) =
+    let (line, serving) =
         serving(&["--upstream", "http://127.0.0.1:1", "--redis-url", "redis://u:secret@127.0.0.1:1"], &[]);
-    let line = lines.last().unwrap();
     assert!(line.ends_with("strict SDK clients need --profile catalog-ui"), "{line}");
     for part in ["panels: 127.0.0.1:", "http://127.0.0.1:1", "sellers catalogs"] {
         assert!(line.contains(part), "{line}");
     }
-    assert!(!lines.join("\n").contains("secret"));
-    assert_eq!(stop(child), Some(0));
+    assert!(!serving.said.join("\n").contains("secret"));
+    assert_eq!(stop(serving), Some(0));
 }
 
 #[test]
 fn the_profile_for_strict_clients_needs_no_such_note() {
-    let (lines, child) = serving(
+    let (line, serving) = serving(
         &["--profile", "catalog-ui", "--upstream", "http://127.0.0.1:1"],
         &[("REDIS_URL", "redis://127.0.0.1:1")],
     );
-    assert!(lines.last().unwrap().contains("catalog-ui: ") && !lines.last().unwrap().contains("strict"));
-    assert_eq!(stop(child), Some(0));
+    assert!(line.contains("catalog-ui: ") && !line.contains("strict"), "{line}");
+    assert_eq!(stop(serving), Some(0));
 }
 
 #[test]
 fn an_unusable_redis_url_in_the_environment_is_a_warning_and_no_store() {
-    let (lines, child) = serving(&["--upstream", "http://127.0.0.1:1"], &[("REDIS_URL", "nonsense")]);
-    assert!(lines[0].contains("WARN") && lines[0].contains("REDIS_URL"), "{lines:#?}");
-    assert!(lines.last().unwrap().contains("no store"), "{lines:#?}");
-    assert_eq!(stop(child), Some(0));
+    let (line, serving) = serving(&["--upstream", "http://127.0.0.1:1"], &[("REDIS_URL", "nonsense")]);
+    let first = &serving.said[0];
+    assert!(first.contains("WARN") && first.contains("REDIS_URL"), "{first}");
+    assert!(line.contains("no store"), "{line}");
+    assert_eq!(stop(serving), Some(0));
+}
+
+/// One request past all caching, and what came back.
+fn get(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let request = format!(
+        "GET /api/Seller HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn redis_going_and_coming_back_are_a_line_each() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (url, folder) = (format!("redis://127.0.0.1:{port}"), tempfile::tempdir().unwrap());
+    let (line, mut serving) = serving(&["--upstream", "http://127.0.0.1:1"], &[("REDIS_URL", &url)]);
+    let address = line.split("panels: ").nth(1).unwrap().split(' ').next().unwrap();
+    for _ in 0..20 {
+        assert!(get(address).starts_with("HTTP/1.1 502 "), "there is no upstream");
+    }
+    let mut server = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server runs: `make test` installs it");
+    serving.until("Redis is back");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let about = serving.said.iter().filter(|line| line.contains("Redis ")).count();
+    assert_eq!(about, 2, "{:#?}", serving.said);
+    stop(serving);
 }
 
 #[test]
