@@ -1,4 +1,4 @@
-//! What the program runs on. These types cannot hold nonsense: [`raw`] is what a file says, [`check`]
+//! What the program runs on. These types cannot hold nonsense: `raw` is what a file says, [`check`]
 //! turns it into this and reports every problem at its place.
 
 pub mod check;

@@ -30,7 +30,7 @@ pub struct Options {
     /// Where clients connect, such as 127.0.0.1:8080 [env: CATPROXY_LISTEN]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// The API's base, such as https://catalog-api.abconnect.co [env: CATPROXY_UPSTREAM]
+    /// The API's base, such as `https://catalog-api.abconnect.co` [env: CATPROXY_UPSTREAM]
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// The Redis that keeps entries, such as redis://127.0.0.1:6379; a password is better kept in the
