@@ -11,7 +11,8 @@ demo: ## Proxy, stand-in ABConnect and store in one process, with commands to tr
 	cargo run --quiet --features demo -- demo $(ARGS)
 
 test: ## All tests, against a real redis-server and both Python SDKs; installs what is missing
-	@scripts/install cc=build-essential redis-server python3
+	@scripts/install cc=build-essential redis-server
+	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
 	cargo test --workspace --all-features
 	scripts/test-sdks
 

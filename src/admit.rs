@@ -45,22 +45,13 @@ pub enum Caller {
     /// Everybody may read here.
     Anyone {
         /// What fills send upstream, where the client sent something.
-        token: Option<Arc<str>>,
+        authorization: Option<Arc<str>>,
     },
-    /// The upstream has accepted this token for this key.
-    Vouched {
-        /// The `Authorization` field's value.
-        token: Arc<str>,
-        /// The upstream's total as this token was told it.
-        total: Option<u64>,
-        /// For a fill that this caller leads.
-        ticket: Ticket,
-    },
-    /// The upstream is to be asked, or a fill with this token to be led.
-    Unknown {
-        /// The `Authorization` field's value.
-        token: Arc<str>,
-        /// Taken before the question is sent.
+    /// Somebody with a token, good or not.
+    Bearer {
+        /// What fills send upstream.
+        authorization: Arc<str>,
+        /// The token's standing at this moment, by which a yes to it is remembered.
         ticket: Ticket,
     },
 }
@@ -68,27 +59,35 @@ pub enum Caller {
 impl Caller {
     /// The `Authorization` field's value that fills for this caller send.
     #[must_use]
-    pub fn token(&self) -> Option<&Arc<str>> {
+    pub fn authorization(&self) -> Option<&str> {
         match self {
-            Self::Anyone { token } => token.as_ref(),
-            Self::Vouched { token, .. } | Self::Unknown { token, .. } => Some(token),
+            Self::Anyone { authorization } => authorization.as_deref(),
+            Self::Bearer { authorization, .. } => Some(authorization),
         }
     }
 
-    /// What a yes to this caller is remembered by.
+    /// Equal for requests with the same token in the same standing: after a forgetting it is another one.
     #[must_use]
-    pub fn ticket(&self) -> Option<&Ticket> {
+    pub fn identity(&self) -> Option<Arc<str>> {
         match self {
-            Self::Anyone { .. } => None,
-            Self::Vouched { ticket, .. } | Self::Unknown { ticket, .. } => Some(ticket),
+            Self::Anyone { authorization } => authorization.clone(),
+            Self::Bearer { ticket, .. } => Some(ticket.identity()),
         }
     }
 }
 
+/// Whether the upstream's yes to a caller is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is; with the total that the upstream told, where totals are to be compared.
+    Admitted(Option<u64>),
+    /// It is not: the upstream is to be asked.
+    Unknown,
+}
+
 #[derive(Debug)]
 struct Dispute {
-    /// The total that a refill replaced.
-    replaced: u64,
+    caller: Caller,
     until: Instant,
 }
 
@@ -111,17 +110,37 @@ impl Admission {
     /// The reason to forward the request instead.
     pub fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
         match self.mode {
-            config::Admission::Open => Ok(Caller::Anyone { token: token::any(fields)? }),
+            config::Admission::Open => Ok(Caller::Anyone { authorization: token::any(fields)? }),
             config::Admission::Upstream { vouch_for, .. } => {
                 if self.differs(read.index) {
                     return Err(Reason::Differs);
                 }
-                let token = token::bearer(fields).ok_or(Reason::Token)?;
-                let ticket = self.vouches.ticket(&token, read, vouch_for);
-                Ok(match self.vouches.find(&ticket) {
-                    Some(total) => Caller::Vouched { token, total, ticket },
-                    None => Caller::Unknown { token, ticket },
-                })
+                let authorization = token::bearer(fields).ok_or(Reason::Token)?;
+                let ticket = self.vouches.ticket(&authorization, read, vouch_for);
+                Ok(Caller::Bearer { authorization, ticket })
+            }
+        }
+    }
+
+    /// The same caller as of now: what was forgotten meanwhile is.
+    #[must_use]
+    pub fn again(&self, read: &Read, caller: &Caller) -> Caller {
+        match (caller, self.mode) {
+            (Caller::Bearer { authorization, .. }, config::Admission::Upstream { vouch_for, .. }) => {
+                let ticket = self.vouches.ticket(authorization, read, vouch_for);
+                Caller::Bearer { authorization: Arc::clone(authorization), ticket }
+            }
+            _ => caller.clone(),
+        }
+    }
+
+    /// What is remembered of this caller, as of when its ticket was taken.
+    #[must_use]
+    pub fn standing(&self, caller: &Caller) -> Standing {
+        match caller {
+            Caller::Anyone { .. } => Standing::Admitted(None),
+            Caller::Bearer { ticket, .. } => {
+                self.vouches.find(ticket).map_or(Standing::Unknown, Standing::Admitted)
             }
         }
     }
@@ -129,12 +148,14 @@ impl Admission {
     /// The upstream accepted the token for what the ticket names, in answer to a request sent after
     /// the ticket was taken; it counted `total` items.
     pub fn vouch(&self, caller: &Caller, total: Option<u64>) {
-        let (config::Admission::Upstream { vouch_limit, vouch_for }, Some(ticket), Some(token)) =
-            (self.mode, caller.ticket(), caller.token())
+        let (
+            config::Admission::Upstream { vouch_limit, vouch_for },
+            Caller::Bearer { authorization, ticket },
+        ) = (self.mode, caller)
         else {
             return;
         };
-        let expiry = token::expires_in(token, self.clock.now_ms());
+        let expiry = token::expires_in(authorization, self.clock.now_ms());
         // One key's total says nothing of another's.
         let total = total.filter(|_| vouch_for == VouchFor::Key);
         self.vouches.remember(ticket, total, vouch_limit.min(expiry.unwrap_or(Duration::MAX)));
@@ -151,27 +172,34 @@ impl Admission {
         }
     }
 
-    /// A token was told another total than the entry's. True where that shows that tokens see
-    /// different collections: the route's requests are then forwarded for a while. False: refill.
-    pub fn dispute(&self, read: &Read, entry: u64, told: u64) -> bool {
-        let period = match self.mode {
-            config::Admission::Upstream { vouch_limit, .. } => vouch_limit,
-            config::Admission::Open => DISPUTE_PERIOD,
-        };
+    /// This caller was told another total than the entry's. Gives the last other caller to whom that
+    /// happened for this key, not long ago: two who are told different totals at the same time see different
+    /// collections, where one after the other they may only have seen the list change.
+    #[must_use]
+    pub fn dispute(&self, read: &Read, caller: &Caller) -> Option<Caller> {
         let now = Instant::now();
+        let dispute = Dispute { caller: caller.clone(), until: now + self.period() };
         let mut disputes = self.disputes.lock().unwrap_or_else(PoisonError::into_inner);
-        if disputes.get(&read.key).is_some_and(|dispute| dispute.replaced == told && dispute.until > now) {
-            disputes.remove(&read.key);
-            if let Some(differing) = self.differing.get(read.index) {
-                *differing.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + period);
-            }
-            return true;
-        }
         if disputes.len() >= DISPUTES {
             disputes.clear();
         }
-        disputes.insert(Arc::clone(&read.key), Dispute { replaced: entry, until: now + period });
-        false
+        let before = disputes.insert(Arc::clone(&read.key), dispute)?;
+        let other = before.until > now && before.caller.identity() != caller.identity();
+        other.then_some(before.caller)
+    }
+
+    /// Tokens see different collections: the route's requests are forwarded for a while.
+    pub fn differ(&self, read: &Read) {
+        if let Some(differing) = self.differing.get(read.index) {
+            *differing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + self.period());
+        }
+    }
+
+    fn period(&self) -> Duration {
+        match self.mode {
+            config::Admission::Upstream { vouch_limit, .. } => vouch_limit,
+            config::Admission::Open => DISPUTE_PERIOD,
+        }
     }
 
     fn differs(&self, route: usize) -> bool {

@@ -25,6 +25,7 @@ use std::{
 };
 
 use jiff::{civil::Date, tz::TimeZone};
+use tokio::time::Instant;
 
 pub use self::{entry::Entry, flight::Flight, store::Fault};
 use self::{
@@ -57,7 +58,6 @@ const TOO_LARGE_KEYS: usize = 10_000;
 pub struct Cache<E> {
     shared: Arc<Shared>,
     flights: Flights<Arc<Entry>, E>,
-    too_large: Mutex<HashMap<Arc<str>, tokio::time::Instant>>,
 }
 
 struct Shared {
@@ -68,6 +68,8 @@ struct Shared {
     zone: TimeZone,
     clock: Clock,
     telemetry: Arc<Telemetry>,
+    too_large: Mutex<HashMap<Arc<str>, Instant>>,
+    too_large_for: Duration,
 }
 
 struct RouteState {
@@ -90,6 +92,13 @@ impl RouteState {
     }
 }
 
+/// What a fill gave, and when it began: by the monotonic clock and by the wall's.
+struct Filled<E> {
+    filled: Result<Collection, E>,
+    began: Instant,
+    began_at: u64,
+}
+
 /// What a look into the cache found, and under what a fill would be stored.
 #[derive(Clone, Debug)]
 pub struct Look {
@@ -97,9 +106,23 @@ pub struct Look {
     pub hit: Option<(Arc<Entry>, Duration)>,
     epoch: u64,
     generation: Option<Generation>,
+    /// When the store was asked.
+    began: Instant,
+    /// What the store has taken of the request's budget.
+    spent: Duration,
 }
 
 impl Look {
+    fn without(epoch: u64) -> Self {
+        Self { hit: None, epoch, generation: None, began: Instant::now(), spent: Duration::ZERO }
+    }
+
+    /// How long ago this was.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// What is filled now cannot be stored.
     #[must_use]
     pub fn is_without_store(&self) -> bool {
@@ -115,7 +138,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn new(config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Result<Self, UnusableStore> {
         let store = match &config.store.kind {
             StoreKind::Redis(url) => Store::Redis(Redis::new(url.reveal(), config.store.max_entry_bytes)?),
-            StoreKind::Memory { max_bytes } => Store::Memory(Memory::new(*max_bytes)),
+            StoreKind::Memory { max_bytes } => {
+                Store::Memory(Memory::new(*max_bytes, config.store.max_entry_bytes))
+            }
             StoreKind::Absent => Store::Absent,
         };
         let state = |route: &Arc<crate::config::Route>| RouteState {
@@ -136,8 +161,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             zone: config.time_zone.clone(),
             clock,
             telemetry,
+            too_large: Mutex::default(),
+            too_large_for: config.fill.too_large_for,
         });
-        Ok(Self { shared, flights: Flights::default(), too_large: Mutex::default() })
+        Ok(Self { shared, flights: Flights::default() })
     }
 
     /// Connects to the store, so that the first request need not.
@@ -156,16 +183,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks for an entry that may be served now. Takes at most the store's budget and never fails: a
     /// store that does not do its work is one without entries.
     pub async fn look(&self, read: &Read) -> Look {
-        self.shared.look(read, Deadline::after(self.shared.budget)).await
+        let began = Instant::now();
+        let look = self.shared.look(read, Deadline::after(self.shared.budget)).await;
+        Look { began, spent: began.elapsed(), ..look }
     }
 
-    /// The flight that fills what `look` missed: joined, or started with `fill`. `token` is the
-    /// caller's; with `alone` the flight is for that token only and shared with nobody else's.
+    /// The flight that fills what `look` missed: joined, or started with `fill`. `identity` is the
+    /// caller's; with `alone` the flight is shared with nobody else.
     pub fn fill<F>(
         &self,
         read: &Read,
         look: &Look,
-        token: Option<Arc<str>>,
+        identity: Option<Arc<str>>,
         alone: bool,
         fill: impl FnOnce() -> F,
     ) -> Flight<Arc<Entry>, E>
@@ -177,12 +206,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             key: Arc::clone(&read.key),
             epoch: look.epoch,
             generation: look.generation.clone(),
-            only_for: alone.then(|| token.clone()).flatten(),
+            only_for: alone.then(|| identity.clone()).flatten(),
         };
         let (shared, read, look) = (Arc::clone(&self.shared), read.clone(), look.clone());
-        self.flights.join(id, token, |landing| {
-            let work = fill();
-            async move { shared.land(&read, &look, work.await, landing).await }
+        self.flights.join(id, identity, |landing| {
+            let (work, began, began_at) = (fill(), Instant::now(), shared.clock.now_ms());
+            async move {
+                let filled = work.await;
+                shared.land(&read, &look, Filled { filled, began, began_at }, landing).await;
+            }
         })
     }
 
@@ -216,23 +248,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
+    /// How long ago the fill of this entry began.
+    #[must_use]
+    pub fn age(&self, entry: &Entry) -> Duration {
+        Duration::from_millis(self.shared.clock.now_ms().saturating_sub(entry.stored_at))
+    }
+
     /// Remembers for a while that this collection is over the bounds.
-    pub fn remember_too_large(&self, read: &Read, period: Duration) {
-        let mut keys = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = tokio::time::Instant::now();
-        if keys.len() >= TOO_LARGE_KEYS {
-            keys.retain(|_, until| *until > now);
-        }
-        if keys.len() < TOO_LARGE_KEYS {
-            keys.insert(Arc::clone(&read.key), now + period);
-        }
+    pub fn remember_too_large(&self, read: &Read) {
+        self.shared.remember_too_large(&read.key);
     }
 
     /// Whether it was over the bounds a while ago.
     #[must_use]
     pub fn is_too_large(&self, read: &Read) -> bool {
-        let keys = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&read.key).is_some_and(|until| *until > tokio::time::Instant::now())
+        let keys = self.shared.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&read.key).is_some_and(|until| *until > Instant::now())
     }
 
     /// Goes on voiding a generation until the store acknowledges it.
@@ -249,11 +280,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 impl Shared {
     async fn look(&self, read: &Read, by: Deadline) -> Look {
         let Some(state) = self.routes.get(read.index) else {
-            return Look { hit: None, epoch: 0, generation: None };
+            return Look::without(0);
         };
         // Noted before the store is asked: a write that comes in between makes this look an old one.
         let epoch = state.epoch.load(Ordering::Acquire);
-        let without = Look { hit: None, epoch, generation: None };
+        let without = Look::without(epoch);
         if state.is_void() {
             return without;
         }
@@ -282,7 +313,7 @@ impl Shared {
             }
             Stored::Nothing => None,
         };
-        Look { hit, epoch, generation: Some(generation) }
+        Look { hit, generation: Some(generation), ..without }
     }
 
     /// The entry as it may be served now, or nothing where it may not.
@@ -290,7 +321,7 @@ impl Shared {
         &self,
         read: &Read,
         entry: Arc<Entry>,
-        remaining: Option<Duration>,
+        remaining: Duration,
         generation: &Generation,
     ) -> Option<(Arc<Entry>, Duration)> {
         let fresh = entry.fresh_for(read.route.ttl, remaining, self.clock.now_ms());
@@ -312,50 +343,57 @@ impl Shared {
     }
 
     /// Ends a flight: keeps what is to be kept, stores it, and tells the callers.
-    async fn land<E>(
-        &self,
-        read: &Read,
-        look: &Look,
-        filled: Result<Collection, E>,
-        landing: Landing<Arc<Entry>, E>,
-    ) where
+    async fn land<E>(&self, read: &Read, look: &Look, fill: Filled<E>, landing: Landing<Arc<Entry>, E>)
+    where
         E: Clone + Send + Sync + 'static,
     {
-        let collection = match filled {
+        let collection = match fill.filled {
             Ok(collection) => self.keep(read, collection),
             Err(failure) => return landing.finish(Err(failure)),
         };
         let Some(state) = self.routes.get(read.index) else { return };
-        let stored_under =
-            look.generation.as_ref().filter(|_| state.epoch.load(Ordering::Acquire) == look.epoch);
         let entry = Arc::new(Entry {
             collection,
             shape: state.shape.clone(),
             generation: look.generation.clone().unwrap_or_else(|| Generation::claimed("")),
-            stored_at: self.clock.now_ms(),
+            stored_at: fill.began_at,
         });
-        if stored_under.is_none() {
+        // Its freshness counts from the fill's beginning: from then on the upstream may hold something newer.
+        let left = read.route.ttl.saturating_sub(fill.began.elapsed());
+        let current = state.epoch.load(Ordering::Acquire) == look.epoch;
+        if look.generation.is_none() || !current || left.is_zero() {
             return landing.finish(Ok(entry));
         }
-        let keys = self.keys(read, state);
-        let put =
-            self.store.put(&keys, &entry, read.route.ttl, state.generation_life, Deadline::after(PUT_LIMIT));
+        let put = self.put(read, state, &entry, left);
         tokio::pin!(put);
-        let report = |outcome: Result<(), Fault>| {
-            if let Err(fault) = outcome {
-                self.telemetry.store_fault(fault);
+        // The callers wait for the store no longer than what is left of its budget; the put may.
+        let budget = self.budget.saturating_sub(look.spent);
+        if Deadline::after(budget).within(&mut put).await.is_ok() {
+            landing.finish(Ok(Arc::clone(&entry)));
+        } else {
+            landing.publish(Ok(Arc::clone(&entry)));
+            put.await;
+        }
+    }
+
+    async fn put(&self, read: &Read, state: &RouteState, entry: &Arc<Entry>, left: Duration) {
+        let (keys, by) = (self.keys(read, state), Deadline::after(PUT_LIMIT));
+        if let Err(fault) = self.store.put(&keys, entry, left, state.generation_life, by).await {
+            self.telemetry.store_fault(fault);
+            if fault == Fault::TooLarge {
+                self.remember_too_large(&read.key);
             }
-        };
-        // The callers wait for the store no longer than its budget; the put may.
-        match Deadline::after(self.budget).within(&mut put).await {
-            Ok(outcome) => {
-                report(outcome);
-                landing.finish(Ok(Arc::clone(&entry)));
-            }
-            Err(_) => {
-                landing.publish(Ok(Arc::clone(&entry)));
-                report(put.await);
-            }
+        }
+    }
+
+    fn remember_too_large(&self, key: &Arc<str>) {
+        let mut keys = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if keys.len() >= TOO_LARGE_KEYS {
+            keys.retain(|_, until| *until > now);
+        }
+        if keys.len() < TOO_LARGE_KEYS {
+            keys.insert(Arc::clone(key), now + self.too_large_for);
         }
     }
 
@@ -375,7 +413,8 @@ impl Shared {
             let by = Deadline::after(PUT_LIMIT);
             if self.store.drop_generations(std::slice::from_ref(&state.generation_key), by).await.is_ok() {
                 state.voided.fetch_max(epoch, Ordering::AcqRel);
-                state.voiding.store(false, Ordering::Release);
+                // A read-modify-write, so that a write that finds the task at it is seen by the line below.
+                state.voiding.swap(false, Ordering::AcqRel);
                 // A write may have failed to void between the two lines above.
                 if !state.is_void() || state.voiding.swap(true, Ordering::AcqRel) {
                     return;

@@ -398,6 +398,7 @@ mod tests {
             "application/*;q=0, */*",
             "",
             "application/json;odata=verbose",
+            "application/json;v=2, */*",
             "application/problem+json",
             "application/json;q=x",
         ] {

@@ -41,9 +41,12 @@ pub enum FillError {
     /// More than the configured bounds allow; no error, but not to be cached.
     #[error("larger than the configured {0}")]
     TooLarge(&'static str),
-    /// The answers are not the configured list, or contradict each other even the second time.
-    #[error("{0}")]
+    /// An answer is not the configured list.
+    #[error("not the configured list: {0}")]
     Unfit(Arc<str>),
+    /// The pages contradict each other, even the second time: the list changes while it is read.
+    #[error("the pages contradict each other: {0}")]
+    Contradiction(&'static str),
 }
 
 /// An upstream's own error answer.
@@ -96,7 +99,8 @@ impl Filler {
         filled
     }
 
-    /// Asks the upstream with the smallest page whether this token may read; the upstream's total.
+    /// Asks the upstream with the smallest page, or for the object, whether this token may read; the upstream's
+    /// total where it is a list.
     ///
     /// # Errors
     /// [`FillError`]: it may not, or there is no telling.
@@ -104,6 +108,9 @@ impl Filler {
         self.0.telemetry.question();
         let limit = self.0.limits.timeout;
         let work = async {
+            if read.route.kind == RouteKind::Single {
+                return self.object(read, authorization).await.map(|_| None);
+            }
             let body = self.fetch(&target(read, Some((1, 1))), authorization).await?;
             let envelope = read.route.projection.envelope(&body).map_err(|error| unfit(&error))?;
             envelope.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
@@ -115,7 +122,7 @@ impl Filler {
         match read.route.kind {
             RouteKind::Single => self.object(read, authorization).await,
             RouteKind::List { .. } => match self.walk(read, authorization).await {
-                Err(FillError::Unfit(_)) => self.walk(read, authorization).await,
+                Err(FillError::Contradiction(_)) => self.walk(read, authorization).await,
                 ended => ended,
             },
         }

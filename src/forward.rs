@@ -9,25 +9,25 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     body::Body,
     upstream::{RequestBody, Upstream, UpstreamError},
 };
 
-const VIA: HeaderValue = HeaderValue::from_static("1.1 catproxy");
-
 /// Passes requests on. Cheap to clone.
 #[derive(Clone)]
 pub struct Forwarder {
     upstream: Arc<Upstream>,
+    tasks: TaskTracker,
 }
 
 impl Forwarder {
-    /// Passes requests on to this upstream.
+    /// Passes requests on to this upstream. Tunnels are among `tasks` as long as they are open.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>) -> Self {
-        Self { upstream }
+    pub fn new(upstream: Arc<Upstream>, tasks: TaskTracker) -> Self {
+        Self { upstream, tasks }
     }
 
     /// Passes one request on. Returns with the answer's head; its body is still to come. Dropping the wait
@@ -39,35 +39,40 @@ impl Forwarder {
         let client = hop::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
         let request = self.outgoing(request, client.is_some());
         let mut answer = self.upstream.send(request).await?;
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Without a client that asked, hyper ends the connection: a 101 that nobody wanted.
-            if let Some(client) = client {
-                tunnel::between(client, hyper::upgrade::on(&mut answer));
-            }
-            let fields = answer.headers_mut();
-            hop::strip_answer(fields, true);
-            fields.append(header::VIA, VIA);
-            return Ok(answer.map(|_| Body::empty()));
-        }
+        let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let received = via(answer.version());
         let fields = answer.headers_mut();
-        hop::strip_answer(fields, false);
-        fields.append(header::VIA, VIA);
+        hop::strip_answer(fields, upgraded);
+        fields.append(header::VIA, received);
         // The version is that of this hop; hyper writes its own.
         *answer.version_mut() = Version::HTTP_11;
-        Ok(answer.map(Body::Passed))
+        if !upgraded {
+            return Ok(answer.map(Body::Passed));
+        }
+        let Some(client) = client else {
+            return Err(UpstreamError::Unfit("a change of protocol that was not asked for"));
+        };
+        tunnel::between(client, hyper::upgrade::on(&mut answer), &self.tasks);
+        Ok(answer.map(|_| Body::empty()))
     }
 
     fn outgoing(&self, request: Request<Incoming>, upgrade: bool) -> Request<RequestBody> {
         let (mut parts, body) = request.into_parts();
+        let received = via(parts.version);
         parts.uri = origin_form(&parts.uri);
         parts.version = Version::HTTP_11;
         hop::strip_request(&mut parts.headers, upgrade);
         parts.headers.insert(header::HOST, self.upstream.host());
-        parts.headers.append(header::VIA, VIA);
+        parts.headers.append(header::VIA, received);
         let body = RequestBody::of_client(body, self.upstream.body_timeout());
         frame(&mut parts.headers, &body);
         Request::from_parts(parts, body)
     }
+}
+
+/// `Via` for a message that came in this version (RFC 9110 section 7.6.3).
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(if version == Version::HTTP_10 { "1.0 catproxy" } else { "1.1 catproxy" })
 }
 
 /// Says how the body is framed where only its chunks tell: hyper would leave that out for a GET.

@@ -58,9 +58,15 @@ fn host(fields: &HeaderMap) -> Result<Option<Authority>, Refusal> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match Authority::try_from(value.as_bytes()) {
-            Ok(host) if !host.as_str().contains('@') => Ok(Some(host)),
+            Ok(host) if is_host(&host) => Ok(Some(host)),
             _ => Err(Refusal::Host),
         },
         _ => Err(Refusal::Host),
     }
+}
+
+/// A name or address, with a port that is a number if there is one; no user.
+fn is_host(host: &Authority) -> bool {
+    let port = host.as_str().strip_prefix(host.host());
+    port.is_some_and(|port| port.is_empty() || port == ":" || host.port_u16().is_some())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     admit::{Admission, token},
@@ -33,7 +34,8 @@ struct Inner {
     filler: Filler,
     forwarder: Forwarder,
     telemetry: Arc<Telemetry>,
-    too_large_for: std::time::Duration,
+    /// What goes on without its request: writes whose client has left, tunnels.
+    tasks: TaskTracker,
 }
 
 /// Why a configuration cannot be run.
@@ -55,20 +57,28 @@ impl Proxy {
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Unusable> {
         let telemetry = Arc::new(Telemetry::default());
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let tasks = TaskTracker::new();
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
             admission: Admission::new(config, clock.clone()),
             cache: Cache::new(config, clock, Arc::clone(&telemetry))?,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
-            forwarder: Forwarder::new(upstream),
+            forwarder: Forwarder::new(upstream, tasks.clone()),
+            tasks,
             telemetry,
-            too_large_for: config.fill.too_large_for,
         })))
     }
 
     /// Connects to the store, so that the first request need not; says so once where it is away.
     pub async fn greet_store(&self) {
         self.0.cache.greet().await;
+    }
+
+    /// Waits for what goes on without a client: writes that one has left behind, tunnels. For the end, when no
+    /// more requests come.
+    pub async fn settle(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// What was counted so far.
@@ -115,15 +125,22 @@ impl Proxy {
     /// A write runs in a task of its own: a client that leaves does not cancel it. Before the first byte of
     /// its answer goes out, what it may have changed is void.
     async fn write(&self, request: Request<Incoming>, effect: Effect) -> Response<Body> {
-        let proxy = self.clone();
-        let task = tokio::spawn(async move {
+        let (proxy, routes) = (self.clone(), effect.routes.clone());
+        let task = self.0.tasks.spawn(async move {
             let answer = proxy.forward(request, Reason::Method).await;
             if !is_refused(&answer, effect.partial) {
                 proxy.0.cache.void(&effect.routes).await;
             }
             answer
         });
-        task.await.unwrap_or_else(|_| respond::internal())
+        match task.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // It panicked, perhaps after the request was sent.
+                self.0.cache.void(&routes).await;
+                respond::internal()
+            }
+        }
     }
 }
 

@@ -138,7 +138,9 @@ pub fn failed(error: &FillError) -> Response<Body> {
         FillError::Answered(answered) => (passed_on(answered), Some(answered.status)),
         FillError::Upstream(error) => (unanswered(error), None),
         FillError::Late(_) => (too_slow(), None),
-        FillError::Truncated | FillError::TooLarge(_) | FillError::Unfit(_) => (broken_off(), None),
+        FillError::Truncated | FillError::TooLarge(_) | FillError::Unfit(_) | FillError::Contradiction(_) => {
+            (broken_off(), None)
+        }
     };
     answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Failed { status }.value());
     answer
@@ -195,11 +197,12 @@ fn passed_on(answered: &Arc<Answered>) -> Response<Body> {
 fn unanswered(error: &UpstreamError) -> Response<Body> {
     match error {
         UpstreamError::Connect(_) => problem(StatusCode::BAD_GATEWAY, "ABConnect cannot be reached"),
-        UpstreamError::Broken(_) => broken_off(),
+        UpstreamError::Broken(_) | UpstreamError::Unfit(_) => broken_off(),
         UpstreamError::ConnectLate(_) | UpstreamError::Late(_) => too_slow(),
         UpstreamError::ClientLate => {
             problem(StatusCode::REQUEST_TIMEOUT, "the request's body paused for too long")
         }
+        UpstreamError::ClientBroken => problem(StatusCode::BAD_REQUEST, "the request's body is broken"),
     }
 }
 

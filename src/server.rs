@@ -2,6 +2,8 @@
 //!
 //! Only this module knows how many runtimes there are.
 
+mod steady;
+
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
@@ -12,6 +14,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use self::steady::Steady;
 use crate::{
     clock::Clock,
     config::Config,
@@ -25,6 +28,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const FIELDS: usize = 128;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
+/// A client that takes nothing for so many times the body timeout has gone. Not one time: the system tells of
+/// progress only when a good part of its buffer is free again.
+const SLOW_READER: u32 = 4;
 /// What is in flight may take this long once the door is closed.
 const GRACE: Duration = Duration::from_secs(10);
 /// After accepting failed for want of descriptors.
@@ -45,6 +51,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     proxy: Proxy,
+    write_timeout: Duration,
 }
 
 /// Why a server does not start.
@@ -86,7 +93,8 @@ impl Server {
         let failed = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, proxy })
+        let write_timeout = config.upstream.body_timeout * SLOW_READER;
+        Ok(Self { listener, address, proxy, write_timeout })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
@@ -114,6 +122,7 @@ impl Server {
                 () = &mut stop => break,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        let stream = self.prepared(stream);
                         tasks.spawn(converse(stream, self.proxy.clone(), closed.clone()));
                     }
                     // Too many descriptors, or a client that was gone at once: the next one may fare better.
@@ -124,17 +133,25 @@ impl Server {
         drop(self.listener);
         closing.send_replace(true);
         tasks.close();
-        match Deadline::after(GRACE).within(tasks.wait()).await {
+        let settled = async {
+            tasks.wait().await;
+            self.proxy.settle().await;
+        };
+        match Deadline::after(GRACE).within(settled).await {
             Ok(()) => Stopped::Drained,
             Err(_) => Stopped::CutOff,
         }
     }
+
+    fn prepared(&self, stream: TcpStream) -> Steady<TcpStream> {
+        // Without it small answers wait for the client's acknowledgement; a socket that refuses is slow, not wrong.
+        let _ = stream.set_nodelay(true);
+        Steady::new(stream, self.write_timeout)
+    }
 }
 
 /// One connection, from its first byte to its last.
-async fn converse(stream: TcpStream, proxy: Proxy, mut closed: watch::Receiver<bool>) {
-    // Without it small answers wait for the client's acknowledgement; a socket that refuses is slow, not wrong.
-    let _ = stream.set_nodelay(true);
+async fn converse(stream: Steady<TcpStream>, proxy: Proxy, mut closed: watch::Receiver<bool>) {
     let answer = service_fn(move |request| {
         let proxy = proxy.clone();
         async move { Ok::<_, Infallible>(proxy.handle(request).await) }

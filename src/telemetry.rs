@@ -18,6 +18,7 @@ pub struct Telemetry {
     unreadable_dates: AtomicU64,
     absent_fields: AtomicU64,
     questions: AtomicU64,
+    joined: AtomicU64,
     fills: AtomicU64,
     failed_fills: AtomicU64,
     differing: AtomicU64,
@@ -66,6 +67,11 @@ impl Telemetry {
         self.questions.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A request waits for another one's fill.
+    pub fn joined(&self) {
+        self.joined.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A fill ended.
     pub fn fill(&self, success: bool) {
         self.fills.fetch_add(1, Ordering::Relaxed);
@@ -83,6 +89,7 @@ impl Telemetry {
             ("unreadable_dates", &self.unreadable_dates),
             ("absent_fields", &self.absent_fields),
             ("questions", &self.questions),
+            ("joined", &self.joined),
             ("fills", &self.fills),
             ("failed_fills", &self.failed_fills),
             ("differing", &self.differing),
@@ -97,10 +104,21 @@ impl Telemetry {
         self.counts().iter().find(|(mine, _)| *mine == name).map_or(0, |(_, count)| *count)
     }
 
+    /// A route's requests are forwarded because no collection can be had; said once for each kind of reason.
+    pub fn unfit(&self, route: &str, kind: &str, why: &dyn std::fmt::Display) {
+        if self.is_new(&format!("{route}: {kind}")) {
+            tracing::warn!(route, "forwarded: {why}");
+        }
+    }
+
     /// Warns of something that goes on without anyone noticing; the same thing once in a process's life.
-    pub fn say_once(&self, what: &str) {
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
+    fn say_once(&self, what: &str) {
+        if self.is_new(what) {
             tracing::warn!("{what}");
         }
+    }
+
+    fn is_new(&self, what: &str) -> bool {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
     }
 }

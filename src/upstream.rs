@@ -5,31 +5,36 @@
 //! `head-timeout` from the last piece of the request sent to the answer's head; `body-timeout` between two
 //! pieces of a body, either way. A request that fails is not sent again, but for two cases: the
 //! connection turned out to be closed before anything of it was written, or it is GET, HEAD or OPTIONS without
-//! a body and met a stale pooled connection.
+//! a body and met a stale pooled connection. Any other request is given a pooled connection only while that is
+//! fresh.
 
 mod body;
 mod connect;
 mod pool;
 
-use std::{io, time::Duration};
+use std::{future::Future, io, time::Duration};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use self::{
-    body::Progress,
-    connect::{Connection, Connector},
-    pool::Pool,
-};
 pub use self::{
     body::{AnswerBody, BodyError, RequestBody},
     connect::UpstreamUnusable,
+};
+use self::{
+    body::{ClientFault, Progress},
+    connect::{Connection, Connector},
+    pool::Pool,
 };
 use crate::{
     config,
     deadline::{Deadline, Elapsed},
 };
+
+/// A pooled connection that has waited longer carries no request that must not be sent twice: servers
+/// close what has been idle for some seconds, and may do so while the request is on its way.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Why there is no answer. Its text is for the log; a client is told less.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +51,15 @@ pub enum UpstreamError {
     /// No head in time.
     #[error("no answer from the upstream within {0:?}")]
     Late(Duration),
+    /// An answer that cannot be passed on.
+    #[error("the upstream's answer has {0}")]
+    Unfit(&'static str),
     /// The client's body paused for too long; the upstream is not to blame.
     #[error("the client's body paused for too long")]
     ClientLate,
+    /// The client's body broke off or was no HTTP; the upstream is not to blame.
+    #[error("the client's body broke off")]
+    ClientBroken,
 }
 
 /// The one server behind this proxy.
@@ -92,10 +103,11 @@ impl Upstream {
     /// # Errors
     /// Why there is no answer.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
-        let Some(connection) = self.pool.take().await else {
-            return self.send_on(self.dial().await?, request).await.map_err(|failed| failed.error);
+        let repeatable = is_repeatable(&request);
+        let Some(connection) = self.pooled(repeatable).await else {
+            return self.send_fresh(request).await;
         };
-        let replay = replay(&request);
+        let replay = repeatable.then(|| copy(&request));
         match self.send_on(connection, request).await {
             Ok(answer) => Ok(answer),
             Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request).await,
@@ -105,6 +117,12 @@ impl Upstream {
             },
             Err(failed) => Err(failed.error),
         }
+    }
+
+    async fn pooled(&self, repeatable: bool) -> Option<Connection> {
+        let idle = if repeatable { Duration::MAX } else { FRESH };
+        // Without one in time a new one is dialled, which is what the limit is for.
+        Deadline::after(self.limits.connect_timeout).within(self.pool.take(idle)).await.ok().flatten()
     }
 
     async fn send_fresh(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
@@ -125,26 +143,37 @@ impl Upstream {
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, Failed> {
         let progress = request.body().progress();
-        let answer = connection.try_send_request(request);
-        tokio::pin!(answer);
-        let head = loop {
-            let by = progress.last() + self.limits.head_timeout;
-            tokio::select! {
-                biased;
-                head = &mut answer => break head,
-                () = tokio::time::sleep_until(by) => {
-                    if progress.last() + self.limits.head_timeout <= Instant::now() {
-                        return Err(UpstreamError::Late(self.limits.head_timeout).into());
-                    }
-                }
+        let head = self.head(connection.try_send_request(request), &progress).await?;
+        match (head, progress.fault()) {
+            (Ok(head), _) if has_other_codings(head.headers()) => {
+                Err(UpstreamError::Unfit("a transfer coding other than chunked").into())
             }
-        };
-        match head {
-            Ok(head) => Ok(self.receive(head, connection, progress)),
-            Err(_) if progress.is_late() => Err(UpstreamError::ClientLate.into()),
-            Err(mut error) => {
+            (Ok(head), _) => Ok(self.receive(head, connection, progress)),
+            (Err(_), Some(ClientFault::Late)) => Err(UpstreamError::ClientLate.into()),
+            (Err(_), Some(ClientFault::Broken)) => Err(UpstreamError::ClientBroken.into()),
+            (Err(mut error), None) => {
                 let unsent = error.take_message().map(Box::new);
                 Err(Failed { error: UpstreamError::Broken(error.into_error()), unsent })
+            }
+        }
+    }
+
+    /// Waits for what comes of a request, as long as the upstream takes its body and then answers in time.
+    async fn head<F: Future>(&self, answer: F, progress: &Progress) -> Result<F::Output, UpstreamError> {
+        let (head, body) = (self.limits.head_timeout, self.limits.body_timeout);
+        tokio::pin!(answer);
+        loop {
+            // What the body waits for may change meanwhile; what is due then is so after this at the earliest.
+            let again = Instant::now() + head.min(body);
+            let by = progress.due(head, body).map_or(again, |due| due.min(again));
+            tokio::select! {
+                biased;
+                outcome = &mut answer => return Ok(outcome),
+                () = tokio::time::sleep_until(by) => {
+                    if progress.due(head, body).is_some_and(|due| due <= Instant::now()) {
+                        return Err(UpstreamError::Late(if progress.has_ended() { head } else { body }));
+                    }
+                }
             }
         }
     }
@@ -177,15 +206,24 @@ impl From<UpstreamError> for Failed {
     }
 }
 
-/// A copy of a request that may be sent twice.
-fn replay(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    (repeatable && request.body().is_empty()).then(|| {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = request.method().clone();
-        parts.uri = request.uri().clone();
-        parts.headers = request.headers().clone();
-        parts.extensions = request.extensions().clone();
-        Request::from_parts(parts, RequestBody::empty())
-    })
+/// Whether a request may be sent a second time.
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_empty()
+}
+
+/// A copy of a request without a body.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.headers = request.headers().clone();
+    parts.extensions = request.extensions().clone();
+    Request::from_parts(parts, RequestBody::empty())
+}
+
+/// Whether a body is coded for this hop in a way that cannot be undone here.
+fn has_other_codings(fields: &HeaderMap) -> bool {
+    let mut lines = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |line: &HeaderValue| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    lines.next().is_some_and(|line| !is_chunked(line)) || lines.next().is_some()
 }

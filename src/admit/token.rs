@@ -8,12 +8,17 @@ use serde::Deserialize;
 
 use crate::classify::Reason;
 
-/// The value of the one `Authorization` field, where its scheme is Bearer (RFC 6750 section 2.1).
+/// A longer token is nobody's: records of tokens are counted, so each is bounded.
+const TOKEN_BYTES: usize = 8 * 1024;
+
+/// The value of the one `Authorization` field, where its scheme is Bearer (RFC 6750 section 2.1), in one
+/// spelling of the scheme.
 #[must_use]
 pub fn bearer(fields: &HeaderMap) -> Option<Arc<str>> {
     let value = only(fields).ok()??;
     let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then(|| value.into())
+    let bearer = scheme.eq_ignore_ascii_case("bearer") && is_token(token) && token.len() <= TOKEN_BYTES;
+    bearer.then(|| if scheme == "Bearer" { value.into() } else { format!("Bearer {token}").into() })
 }
 
 /// The value of the one `Authorization` field of any scheme; `None` without one.
@@ -63,7 +68,7 @@ mod tests {
 
     #[test]
     fn one_bearer_token_is_a_token_and_anything_else_is_none() {
-        assert_eq!(bearer(&fields(&["bEARER a.b-c_d=="])).as_deref(), Some("bEARER a.b-c_d=="));
+        assert_eq!(bearer(&fields(&["bEARER a.b-c_d=="])).as_deref(), Some("Bearer a.b-c_d=="));
         for odd in [
             &["Basic abc"][..],
             &["Bearer"],

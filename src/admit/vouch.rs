@@ -62,6 +62,12 @@ struct Yes {
     until: Instant,
 }
 
+impl Ticket {
+    pub(super) fn identity(&self) -> Arc<str> {
+        format!("{}.{}", self.name.token, self.name.forgotten).into()
+    }
+}
+
 impl Vouches {
     pub(super) fn new(routes: usize) -> Self {
         Self { tokens: cache(TOKENS), yes: cache(VOUCHES), next: AtomicU64::new(0), routes }

@@ -24,7 +24,8 @@ impl Shape {
     /// Of a route's entries: format, upstream, everything configured of the route, and the time zone.
     #[must_use]
     pub fn of(config: &config::Config, route: &config::Route) -> Self {
-        let zone = config.time_zone.iana_name().unwrap_or("local");
+        let zone =
+            config.time_zone.iana_name().map_or_else(|| format!("{:?}", config.time_zone), str::to_owned);
         let text = format!("{FORMAT}\n{}\n{zone}\n{}", config.upstream.url(), route.description);
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         Self(digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into())
@@ -40,7 +41,8 @@ pub struct Entry {
     pub shape: Shape,
     /// Under which generation it was filled.
     pub generation: Generation,
-    /// When, by the wall clock of the replica that filled it; milliseconds since 1970.
+    /// When its fill began, by the wall clock of the replica that filled it; milliseconds since 1970. From
+    /// then on it may be older than what the upstream holds.
     pub stored_at: u64,
 }
 
@@ -114,9 +116,9 @@ impl Entry {
     /// What is left of its freshness: bounded by `ttl` since it was stored and by `remaining`, the
     /// store's own count. A clock that stepped back, or another replica's, prolongs nothing.
     #[must_use]
-    pub fn fresh_for(&self, ttl: Duration, remaining: Option<Duration>, now_ms: u64) -> Duration {
+    pub fn fresh_for(&self, ttl: Duration, remaining: Duration, now_ms: u64) -> Duration {
         let age = Duration::from_millis(now_ms.saturating_sub(self.stored_at));
-        ttl.saturating_sub(age).min(remaining.unwrap_or(Duration::MAX))
+        ttl.saturating_sub(age).min(remaining)
     }
 }
 
@@ -198,11 +200,11 @@ mod tests {
     fn freshness_is_the_least_of_both_counts_and_never_grows_by_a_clock() {
         let entry = entry("", vec![]);
         let (ttl, second) = (Duration::from_secs(10), Duration::from_secs(1));
-        assert_eq!(entry.fresh_for(ttl, None, 1_000), ttl);
-        assert_eq!(entry.fresh_for(ttl, Some(second), 1_000), second);
-        assert_eq!(entry.fresh_for(ttl, Some(ttl), 9_000), 2 * second);
-        assert_eq!(entry.fresh_for(ttl, Some(ttl), 0), ttl, "a clock that is behind");
-        assert_eq!(entry.fresh_for(ttl, Some(ttl), 60_000), Duration::ZERO);
+        assert_eq!(entry.fresh_for(ttl, Duration::MAX, 1_000), ttl);
+        assert_eq!(entry.fresh_for(ttl, second, 1_000), second);
+        assert_eq!(entry.fresh_for(ttl, ttl, 9_000), 2 * second);
+        assert_eq!(entry.fresh_for(ttl, ttl, 0), ttl, "a clock that is behind");
+        assert_eq!(entry.fresh_for(ttl, ttl, 60_000), Duration::ZERO);
     }
 
     proptest! {

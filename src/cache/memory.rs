@@ -41,13 +41,14 @@ impl Weighter<String, Kept> for Bytes {
 #[derive(Debug)]
 pub(super) struct Memory {
     generations: Mutex<HashMap<String, Generation>>,
+    max_entry_bytes: u64,
     entries: Cache<String, Kept, Bytes>,
 }
 
 impl Memory {
-    /// An empty store of at most `max_bytes`.
+    /// An empty store of at most `max_bytes`, for entries of at most `max_entry_bytes` or a shard's share.
     #[must_use]
-    pub(super) fn new(max_bytes: u64) -> Self {
+    pub(super) fn new(max_bytes: u64, max_entry_bytes: usize) -> Self {
         let options = OptionsBuilder::new()
             .shards(SHARDS)
             .estimated_items_capacity(1024)
@@ -57,7 +58,8 @@ impl Memory {
             |_| Cache::with_weighter(1024, max_bytes, Bytes),
             |options| Cache::with_options(options, Bytes, Default::default(), Default::default()),
         );
-        Self { generations: Mutex::default(), entries }
+        let max_entry_bytes = (max_entry_bytes as u64).min(max_bytes / SHARDS as u64);
+        Self { generations: Mutex::default(), max_entry_bytes, entries }
     }
 
     pub(super) fn look(&self, keys: &Keys, shape: &Shape) -> Snapshot {
@@ -69,7 +71,7 @@ impl Memory {
                 Stored::Nothing
             }
             Some(kept) if kept.entry.shape != *shape => Stored::Garbled(Garbled::Shape),
-            Some(kept) => Stored::Entry(kept.entry, Some(kept.until - now)),
+            Some(kept) => Stored::Entry(kept.entry, kept.until - now),
             None => Stored::Nothing,
         };
         Snapshot { generation, entry }
@@ -85,8 +87,13 @@ impl Memory {
         Ok(generation)
     }
 
-    pub(super) fn put(&self, key: &str, entry: &Arc<Entry>, ttl: Duration) {
-        self.entries.insert(key.to_owned(), Kept { entry: Arc::clone(entry), until: Instant::now() + ttl });
+    pub(super) fn put(&self, key: &str, entry: &Arc<Entry>, ttl: Duration) -> Result<(), Fault> {
+        let (key, kept) = (key.to_owned(), Kept { entry: Arc::clone(entry), until: Instant::now() + ttl });
+        if Bytes.weight(&key, &kept) > self.max_entry_bytes {
+            return Err(Fault::TooLarge);
+        }
+        self.entries.insert(key, kept);
+        Ok(())
     }
 
     pub(super) fn drop_generations(&self, keys: &[String]) {

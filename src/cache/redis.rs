@@ -31,8 +31,8 @@ use crate::deadline::{Deadline, Elapsed};
 const CONNECTIONS: u32 = 2;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The `run_id` of a server that does not tell.
-const UNKNOWN_RUN: &str = "-";
+/// Beyond all callers' budgets: it only ends what nobody waits for any more.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Entries in a Redis server.
 pub(super) struct Redis {
@@ -58,7 +58,7 @@ impl Redis {
             .max_lifetime(None)
             .idle_timeout(None)
             .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(Connector { client });
+            .build_unchecked(Connector { client, warned: AtomicBool::new(false) });
         Ok(Self { pool, breaker: Breaker::default(), max_entry_bytes, commands: AtomicU64::new(0) })
     }
 
@@ -78,7 +78,8 @@ impl Redis {
     pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(&keys.generation);
-        pipeline.cmd("GET").arg(&keys.entry);
+        // Whatever somebody put there: no more than an entry may have is read. Cut off, it does not decode.
+        pipeline.cmd("GETRANGE").arg(&keys.entry).arg(0).arg(self.max_entry_bytes);
         pipeline.cmd("PTTL").arg(&keys.entry);
         let (run_id, mut replies) = self.ask(pipeline, by).await?;
         let (remaining, entry, generation) = (replies.pop(), replies.pop(), replies.pop());
@@ -91,13 +92,15 @@ impl Redis {
             _ => None,
         };
         let entry = match entry {
-            Some(Value::BulkString(bytes)) if bytes.len() <= self.max_entry_bytes => {
-                match Entry::decode(&bytes.into(), shape) {
-                    Ok(entry) => Stored::Entry(Arc::new(entry), remaining),
-                    Err(garbled) => Stored::Garbled(garbled),
+            Some(Value::BulkString(bytes)) if !bytes.is_empty() => {
+                match (Entry::decode(&bytes.into(), shape), remaining) {
+                    (Ok(entry), Some(remaining)) => Stored::Entry(Arc::new(entry), remaining),
+                    // It expired between the two commands, or somebody made it live for ever.
+                    (Ok(_), None) => Stored::Nothing,
+                    (Err(garbled), _) => Stored::Garbled(garbled),
                 }
             }
-            Some(Value::Nil) | None => Stored::Nothing,
+            Some(Value::BulkString(_)) | None => Stored::Nothing,
             Some(_) => Stored::Garbled(Garbled::NotAnEntry),
         };
         Ok(Snapshot { generation, entry })
@@ -305,6 +308,8 @@ impl Handle {
 /// Opens connections, and knows honestly which are broken.
 struct Connector {
     client: Client,
+    /// It was said that the server does not tell its `run_id`.
+    warned: AtomicBool,
 }
 
 impl bb8::ManageConnection for Connector {
@@ -315,9 +320,9 @@ impl bb8::ManageConnection for Connector {
         // Commands are bounded by their callers' budgets.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(CONNECT_TIMEOUT));
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let run_id = run_id(&mut connection).await?;
+        let run_id = self.run_id(&mut connection).await?;
         Ok(Handle { connection, broken: Arc::default(), run_id })
     }
 
@@ -330,18 +335,23 @@ impl bb8::ManageConnection for Connector {
     }
 }
 
-/// Which server process this is. One that may not tell (an ACL without `+info`) is taken as always the same.
-async fn run_id(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
-    let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
-    match told {
-        Ok(info) => {
-            let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or(UNKNOWN_RUN);
-            Ok(run_id.trim().into())
+impl Connector {
+    /// Which server process this is. One that does not tell is not used: after its restart nobody could tell
+    /// that what it holds is old.
+    async fn run_id(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+        let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
+        let refused = match told {
+            Ok(info) => match info.lines().find_map(|line| line.strip_prefix("run_id:")) {
+                Some(run_id) => return Ok(run_id.trim().into()),
+                None => RedisError::from((ErrorKind::Client, "INFO without run_id")),
+            },
+            Err(error) => error,
+        };
+        let by_server = !refused.is_io_error() && !refused.is_timeout();
+        if by_server && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("Redis does not tell its run_id (an ACL without +info?): nothing is stored in it");
         }
-        Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
-            Ok(UNKNOWN_RUN.into())
-        }
-        Err(error) => Err(error),
+        Err(refused)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Stored {
     /// Nothing.
     Nothing,
     /// An entry of the shape asked for, and what the store says is left of its life.
-    Entry(Arc<Entry>, Option<Duration>),
+    Entry(Arc<Entry>, Duration),
     /// Something else.
     Garbled(Garbled),
 }
@@ -130,10 +130,7 @@ impl Store {
     ) -> Result<(), Fault> {
         match self {
             Self::Redis(redis) => redis.put(keys, entry, ttl, life, by).await,
-            Self::Memory(memory) => {
-                memory.put(&keys.entry, entry, ttl);
-                Ok(())
-            }
+            Self::Memory(memory) => memory.put(&keys.entry, entry, ttl),
             Self::Absent => Err(Fault::Absent),
         }
     }

@@ -12,7 +12,13 @@ pub(super) fn takes_json(fields: &HeaderMap) -> bool {
     let mut best: Option<(u8, bool)> = None;
     for line in lines {
         let Ok(line) = line.to_str() else { return false };
-        for (rank, wanted) in line.split(',').filter_map(range) {
+        for part in line.split(',') {
+            let Some((rank, wanted)) = (match range(part) {
+                Ok(range) => range,
+                Err(NotUnderstood) => return false,
+            }) else {
+                continue;
+            };
             if best.is_none_or(|(known, taken)| rank > known || (rank == known && wanted && !taken)) {
                 best = Some((rank, wanted));
             }
@@ -21,26 +27,29 @@ pub(super) fn takes_json(fields: &HeaderMap) -> bool {
     best.is_some_and(|(_, wanted)| wanted)
 }
 
+/// A parameter of a range that would cover `application/json`.
+struct NotUnderstood;
+
 /// How specific a media range is, where it covers `application/json`, and whether it is wanted.
-fn range(text: &str) -> Option<(u8, bool)> {
+fn range(text: &str) -> Result<Option<(u8, bool)>, NotUnderstood> {
     let mut parts = text.split(';').map(str::trim);
-    let media = parts.next()?;
+    let media = parts.next().unwrap_or_default();
     let rank = match media {
         "*/*" => 0,
         _ if media.eq_ignore_ascii_case("application/*") => 1,
         _ if media.eq_ignore_ascii_case("application/json") => 2,
-        _ => return None,
+        _ => return Ok(None),
     };
     let mut wanted = true;
     for part in parts {
-        let (name, value) = part.split_once('=')?;
+        let (name, value) = part.split_once('=').ok_or(NotUnderstood)?;
         if name.trim().eq_ignore_ascii_case("q") {
-            wanted = value.trim().parse::<f32>().ok()? > 0.0;
+            wanted = value.trim().parse::<f32>().map_err(|_| NotUnderstood)? > 0.0;
         } else if !(name.trim().eq_ignore_ascii_case("charset")
             && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
         {
-            return None;
+            return Err(NotUnderstood);
         }
     }
-    Some((rank, wanted))
+    Ok(Some((rank, wanted)))
 }

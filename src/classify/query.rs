@@ -7,12 +7,14 @@ use super::Reason;
 pub(super) struct Pairs<'q>(Vec<(&'q str, &'q str)>);
 
 impl<'q> Pairs<'q> {
-    /// Splits `name=value&…`. Names are letters and digits; a pair without `=` or an empty pair is
+    /// Splits `name=value&…`. Names are letters, digits and `-_.`; a pair without `=` or an empty pair is
     /// not understood.
     pub(super) fn parse(query: &'q str) -> Result<Self, Reason> {
         let pair = |part: &'q str| {
-            part.split_once('=')
-                .filter(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            part.split_once('=').filter(|(name, _)| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            })
         };
         query.split('&').map(pair).collect::<Option<_>>().map(Self).ok_or(Reason::Query)
     }

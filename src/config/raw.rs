@@ -229,7 +229,7 @@ impl RawRoute {
             name,
             kind: section.text("kind", "\"list\" or \"single\"", problems),
             path: section.text("path", "a path such as \"/api/Order/{id}\"", problems),
-            query: section.texts("query", "an array of names such as [\"SellerIds\"]", problems),
+            query: section.texts("query", "an array of names such as [\"OrderIds\"]", problems),
             key: section.text("key", "a key such as \"seller_{id}\"", problems),
             items: section.text("items", "a JSONPath such as \"$.items[*]\"", problems),
             identity: section.text("identity", "a JSONPath such as \"$.id\"", problems),

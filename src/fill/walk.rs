@@ -48,13 +48,13 @@ impl Walk {
     /// Adds the next page.
     pub(super) fn add(&mut self, page: ProjectedPage, limits: &config::Fill) -> Result<(), FillError> {
         if page.total_items != Some(self.total) {
-            return Err(unfit(&"two pages count different totals"));
+            return Err(FillError::Contradiction("two pages count different totals"));
         }
         if page.page_number.is_some_and(|number| number != u64::from(self.next)) {
-            return Err(unfit(&"another page than the one asked for"));
+            return Err(FillError::Contradiction("another page than the one asked for"));
         }
         if !page.identities.iter().all(|identity| self.seen.insert(*identity)) {
-            return Err(unfit(&"an item that comes twice"));
+            return Err(FillError::Contradiction("an item that comes twice"));
         }
         if self.text.len() + page.text.len() > limits.max_bytes.min(u32::MAX as usize - 1) {
             return Err(FillError::TooLarge("max-bytes"));
@@ -64,17 +64,24 @@ impl Walk {
             *sum += count;
         }
         self.append(page);
-        if self.items.len() as u64 > self.total { Err(unfit(&"more items than announced")) } else { Ok(()) }
+        if self.items.len() as u64 > self.total {
+            Err(FillError::Contradiction("more items than announced"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The collection, whole, and for each field how many items lacked it.
     pub(super) fn end(self) -> Result<(Collection, Vec<u64>), FillError> {
-        if self.items.len() as u64 != self.total {
-            return Err(unfit(&"fewer items than announced"));
+        let mut items = self.items;
+        if items.len() as u64 != self.total {
+            return Err(FillError::Contradiction("fewer items than announced"));
         }
-        let collection =
-            Collection { text: self.text.into(), items: self.items, total: self.total, kept_from: None };
-        Ok((collection, self.absent))
+        let mut text = self.text;
+        // It grew by doubling; what is kept needs no room to grow.
+        text.shrink_to_fit();
+        items.shrink_to_fit();
+        Ok((Collection { text: text.into(), items, total: self.total, kept_from: None }, self.absent))
     }
 
     fn append(&mut self, page: ProjectedPage) {

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 
 /// Always of one hop only.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::TE,
     header::TRANSFER_ENCODING,
@@ -12,6 +12,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    // Of an upgrade to h2c, which ends here.
+    HeaderName::from_static("http2-settings"),
 ];
 
 /// What no `Connection` line can make us drop.
@@ -41,9 +43,10 @@ pub(super) fn wants_websocket<B>(request: &Request<B>) -> bool {
 pub(super) fn strip_request(fields: &mut HeaderMap, upgrade: bool) {
     let trailers = fields.get_all(header::TE).iter().any(takes_trailers);
     let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgrade);
-    strip(fields);
-    // This proxy has asked for the body itself (RFC 9110 section 10.1.1).
-    fields.remove(header::EXPECT);
+    // This proxy asks for the body itself (RFC 9110 section 10.1.1).
+    let is_asked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let expect = fields.get(header::EXPECT).is_some_and(is_asked).then_some(header::EXPECT);
+    strip(fields, expect);
     if let Some(protocol) = protocol {
         fields.insert(header::UPGRADE, protocol);
         fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -53,29 +56,47 @@ pub(super) fn strip_request(fields: &mut HeaderMap, upgrade: bool) {
     }
 }
 
-/// Takes off what was for this proxy alone. Where the body came in chunks, a length beside it is void.
+/// Takes off what was for this proxy alone. Where the body came in chunks, a length beside it is void; a length
+/// that was said twice is said once.
 pub(super) fn strip_answer(fields: &mut HeaderMap, upgraded: bool) {
     let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgraded);
-    if fields.contains_key(header::TRANSFER_ENCODING) {
-        fields.remove(header::CONTENT_LENGTH);
-    }
-    strip(fields);
+    let void = fields.contains_key(header::TRANSFER_ENCODING).then_some(header::CONTENT_LENGTH);
+    strip(fields, void);
+    say_length_once(fields);
     if let Some(protocol) = protocol {
         fields.insert(header::UPGRADE, protocol);
         fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
 }
 
-fn strip(fields: &mut HeaderMap) {
-    if fields.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = listed(fields).filter(|name| !PROTECTED.contains(name)).collect();
-        for name in named {
-            fields.remove(name);
+/// `5` for `5, 5` and for two lines of `5` (RFC 9110 section 8.6); hyper has refused unequal ones.
+fn say_length_once(fields: &mut HeaderMap) {
+    let lines = fields.get_all(header::CONTENT_LENGTH).iter();
+    let mut lengths = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let first = lengths.next().map(|length| HeaderValue::from_bytes(length.trim_ascii()));
+    if let (Some(Ok(first)), Some(_)) = (first, lengths.next()) {
+        fields.insert(header::CONTENT_LENGTH, first);
+    }
+}
+
+/// Removes the hop's own fields and `also`. The others keep their order, which `HeaderMap::remove` would not.
+fn strip(fields: &mut HeaderMap, also: Option<HeaderName>) {
+    let mut named: Vec<HeaderName> = listed(fields).filter(|name| !PROTECTED.contains(name)).collect();
+    named.extend(also);
+    let ends_here = |name: &HeaderName| HOP_BY_HOP.contains(name) || named.contains(name);
+    if !fields.keys().any(ends_here) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(fields.len());
+    let mut last = None;
+    for (name, value) in fields.drain() {
+        // Only the first of several fields of one name comes with it.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !ends_here(name)) {
+            kept.append(name.clone(), value);
         }
     }
-    for name in &HOP_BY_HOP {
-        fields.remove(name);
-    }
+    *fields = kept;
 }
 
 /// The names in all `Connection` lines.
@@ -104,9 +125,7 @@ mod tests {
             fields.append(*name, HeaderValue::from_static(value));
         }
         strip_request(&mut fields, false);
-        let mut names: Vec<String> = fields.keys().map(ToString::to_string).collect();
-        names.sort();
-        names
+        fields.keys().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -130,12 +149,24 @@ mod tests {
             ("content-type", "a/b"),
             ("content-length", "3"),
         ];
-        assert_eq!(stripped(&lines), ["authorization", "content-length", "content-type"]);
+        assert_eq!(stripped(&lines), ["authorization", "content-type", "content-length"]);
     }
 
     #[test]
     fn te_is_said_anew_for_trailers_only() {
         assert_eq!(stripped(&[("te", "gzip")]), [""; 0]);
-        assert_eq!(stripped(&[("te", "gzip, Trailers")]), ["connection", "te"]);
+        assert_eq!(stripped(&[("te", "gzip, Trailers")]), ["te", "connection"]);
+    }
+
+    #[test]
+    fn what_stays_keeps_its_order() {
+        let lines = [("a", "1"), ("connection", "b"), ("b", "2"), ("c", "3"), ("a", "4"), ("d", "5")];
+        assert_eq!(stripped(&lines), ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn only_the_expectation_that_is_met_here_ends_here() {
+        assert_eq!(stripped(&[("expect", "100-Continue")]), [""; 0]);
+        assert_eq!(stripped(&[("expect", "a-miracle")]), ["expect"]);
     }
 }

@@ -2,10 +2,11 @@
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio_util::task::TaskTracker;
 
-/// Joins the client's and the upstream's connections in a task of its own, once both are upgraded.
-pub(super) fn between(client: OnUpgrade, upstream: OnUpgrade) {
-    tokio::spawn(async move {
+/// Joins the client's and the upstream's connections in one of these tasks, once both are upgraded.
+pub(super) fn between(client: OnUpgrade, upstream: OnUpgrade, tasks: &TaskTracker) {
+    tasks.spawn(async move {
         let Ok((client, upstream)) = tokio::try_join!(client, upstream) else { return };
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         // Whoever breaks it off, the other side sees the end.

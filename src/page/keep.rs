@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use bytes::BytesMut;
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
@@ -33,7 +32,7 @@ pub fn from_today(whole: Collection, field: &str, today: Date, zone: &TimeZone) 
     if whole.kept_from == Some(today) {
         return (whole, 0);
     }
-    let mut text = BytesMut::with_capacity(whole.text.len());
+    let mut text = Vec::with_capacity(whole.text.len());
     let mut items = Vec::with_capacity(whole.items.len());
     let mut unreadable = 0;
     for place in 0..whole.items.len() {
@@ -44,12 +43,15 @@ pub fn from_today(whole: Collection, field: &str, today: Date, zone: &TimeZone) 
             Dated::Unreadable => unreadable += 1,
         }
     }
-    (Collection { text: text.freeze(), items, total: whole.total, kept_from: Some(today) }, unreadable)
+    // Most of a list may be past: what is kept must not hold the room of the whole.
+    text.shrink_to_fit();
+    items.shrink_to_fit();
+    (Collection { text: text.into(), items, total: whole.total, kept_from: Some(today) }, unreadable)
 }
 
-fn append(text: &mut BytesMut, item: &[u8]) -> Range<u32> {
+fn append(text: &mut Vec<u8>, item: &[u8]) -> Range<u32> {
     if !text.is_empty() {
-        text.extend_from_slice(b",");
+        text.push(b',');
     }
     let start = text.len();
     text.extend_from_slice(item);
@@ -177,9 +179,9 @@ mod tests {
             r#"{"d":"x"}"#,
             r#"{"d":"2026-01-03T00:00:00"}"#,
         ];
-        let mut text = BytesMut::new();
+        let mut text = Vec::new();
         let spans = items.iter().map(|item| append(&mut text, item.as_bytes())).collect();
-        let whole = Collection { text: text.freeze(), items: spans, total: 5, kept_from: None };
+        let whole = Collection { text: text.into(), items: spans, total: 5, kept_from: None };
         let (kept, unreadable) = from_today(whole, "d", date(2026, 1, 2), &TimeZone::UTC);
         assert_eq!(&kept.text[..], [items[1], items[4]].join(",").as_bytes());
         assert_eq!(

@@ -4,10 +4,7 @@
 use std::{
     future::Future as _,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -53,46 +50,82 @@ impl Timed {
     }
 }
 
+/// What was wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientFault {
+    /// It paused for too long.
+    Late,
+    /// It broke off, or was no HTTP.
+    Broken,
+}
+
+/// Whether nothing comes after this frame. Who has read the trailers need not ask for more.
+fn is_last(frame: &Frame<Bytes>, body: &Incoming) -> bool {
+    frame.is_trailers() || body.is_end_stream()
+}
+
 /// How far a request's body has got; shared with whoever waits for the answer.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Arc<ProgressInner>);
+pub(super) struct Progress(Arc<Mutex<Stage>>);
 
 #[derive(Debug)]
-struct ProgressInner {
-    last: Mutex<Instant>,
-    ended: AtomicBool,
-    late: AtomicBool,
+struct Stage {
+    /// When the last piece was handed over.
+    last: Instant,
+    next: Next,
+}
+
+/// What a request's body waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The upstream, to take another piece.
+    Upstream,
+    /// The client, to send another piece.
+    Client,
+    /// Nothing: all of it was handed over.
+    End,
+    /// Nothing: it will not be whole.
+    Never(ClientFault),
 }
 
 impl Progress {
-    fn new(ended: bool) -> Self {
-        Self(Arc::new(ProgressInner {
-            last: Mutex::new(Instant::now()),
-            ended: AtomicBool::new(ended),
-            late: AtomicBool::new(false),
-        }))
+    fn new(next: Next) -> Self {
+        Self(Arc::new(Mutex::new(Stage { last: Instant::now(), next })))
     }
 
-    /// When the last piece was handed over.
-    pub(super) fn last(&self) -> Instant {
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// By when the upstream must have answered, or taken another piece; `None` while it is not its turn.
+    pub(super) fn due(&self, head: Duration, body: Duration) -> Option<Instant> {
+        let stage = self.lock();
+        match stage.next {
+            Next::End => Some(stage.last + head),
+            Next::Upstream => Some(stage.last + body),
+            Next::Client | Next::Never(_) => None,
+        }
     }
 
     /// Nothing of it is still to be sent.
     pub(super) fn has_ended(&self) -> bool {
-        self.0.ended.load(Ordering::Acquire)
+        self.lock().next == Next::End
     }
 
-    /// The client paused for too long.
-    pub(super) fn is_late(&self) -> bool {
-        self.0.late.load(Ordering::Acquire)
-    }
-
-    fn note(&self, ended: bool) {
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        if ended {
-            self.0.ended.store(true, Ordering::Release);
+    /// Why it will not be whole.
+    pub(super) fn fault(&self) -> Option<ClientFault> {
+        match self.lock().next {
+            Next::Never(fault) => Some(fault),
+            Next::Upstream | Next::Client | Next::End => None,
         }
+    }
+
+    fn note(&self, next: Next) {
+        let mut stage = self.lock();
+        if next != Next::Client {
+            stage.last = Instant::now();
+        }
+        stage.next = next;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +140,7 @@ impl RequestBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { client: None, progress: Progress::new(true) }
+        Self { client: None, progress: Progress::new(Next::End) }
     }
 
     /// The client's body, which must not pause for longer than `limit`.
@@ -116,7 +149,10 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self::empty();
         }
-        Self { client: Some(Timed { inner: body, limit, timer: None }), progress: Progress::new(false) }
+        Self {
+            client: Some(Timed { inner: body, limit, timer: None }),
+            progress: Progress::new(Next::Upstream),
+        }
     }
 
     /// True where there is nothing to send.
@@ -140,14 +176,15 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Some(client) = &mut this.client else { return Poll::Ready(None) };
-        let frame = ready!(client.poll(context));
-        match &frame {
-            Some(Ok(_)) => this.progress.note(client.inner.is_end_stream()),
-            Some(Err(BodyError::Idle(_))) => this.progress.0.late.store(true, Ordering::Release),
-            Some(Err(BodyError::Broken(_))) => {}
-            None => this.progress.note(true),
-        }
-        Poll::Ready(frame)
+        let frame = client.poll(context);
+        this.progress.note(match &frame {
+            Poll::Pending => Next::Client,
+            Poll::Ready(Some(Ok(frame))) if !is_last(frame, &client.inner) => Next::Upstream,
+            Poll::Ready(Some(Ok(_)) | None) => Next::End,
+            Poll::Ready(Some(Err(BodyError::Idle(_)))) => Next::Never(ClientFault::Late),
+            Poll::Ready(Some(Err(BodyError::Broken(_)))) => Next::Never(ClientFault::Broken),
+        });
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -164,6 +201,8 @@ impl Body for RequestBody {
 pub struct AnswerBody {
     body: Timed,
     lent: Option<(Connection, Pool, Progress)>,
+    /// Why it broke off, until the reader hears of it.
+    failed: Option<BodyError>,
 }
 
 impl AnswerBody {
@@ -174,8 +213,11 @@ impl AnswerBody {
         pool: Pool,
         sent: Progress,
     ) -> Self {
-        let mut answer =
-            Self { body: Timed { inner: body, limit, timer: None }, lent: Some((connection, pool, sent)) };
+        let mut answer = Self {
+            body: Timed { inner: body, limit, timer: None },
+            lent: Some((connection, pool, sent)),
+            failed: None,
+        };
         if answer.body.inner.is_end_stream() {
             answer.give_back();
         }
@@ -200,13 +242,28 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(self.body.poll(context));
-        match &frame {
-            Some(Ok(_)) if !self.body.inner.is_end_stream() => {}
-            Some(Err(_)) => self.lent = None,
-            Some(Ok(_)) | None => self.give_back(),
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(frame)
+        match ready!(self.body.poll(context)) {
+            Some(Ok(frame)) => {
+                if is_last(&frame, &self.body.inner) {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                self.lent = None;
+                self.failed = Some(error);
+                // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -26,12 +26,14 @@ impl Pool {
         Self(Arc::new(Inner { idle: Mutex::default(), limit, idle_timeout }))
     }
 
-    /// A connection that was good when last heard of; it may break all the same.
-    pub(super) async fn take(&self) -> Option<Connection> {
+    /// A connection that has waited for less than `idle` and was good when last heard of; it may break all
+    /// the same.
+    pub(super) async fn take(&self, idle: Duration) -> Option<Connection> {
+        let limit = idle.min(self.0.idle_timeout);
         loop {
-            let (mut connection, since) = self.lock().pop_back()?;
+            let (mut connection, _) = self.lock().pop_back_if(|(_, since)| since.elapsed() < limit)?;
             // Its last answer was read to the end, so it is ready as soon as its task has run, or closed.
-            if since.elapsed() < self.0.idle_timeout && connection.ready().await.is_ok() {
+            if connection.ready().await.is_ok() {
                 return Some(connection);
             }
         }

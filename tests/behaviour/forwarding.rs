@@ -1,1 +1,12 @@
-//! Whatever is not a configured read goes upstream and back untouched.
+//! What is no configured list or item goes up and comes back byte for byte. A sentence each, most of them on
+//! raw sockets: what matters is what stood on the wire.
+
+mod bodies;
+mod connections;
+mod door;
+mod fields;
+mod large;
+mod targets;
+mod tls;
+mod upgrades;
+mod wire;

@@ -449,3 +449,21 @@ async fn head_has_the_fields_of_get_and_no_body() {
     assert!(head.body.is_empty());
     assert_eq!(head.field("content-length"), get.body.len().to_string());
 }
+
+#[tokio::test]
+async fn freshness_counts_from_the_beginning_of_the_fill() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageNumber=1&PageSize=500"));
+    let cold = async { bench.get_as(&token, SELLERS).await };
+    let later = async {
+        gate.arrived(1).await;
+        bench.clock.forward(Duration::from_secs(100));
+        gate.open();
+    };
+    let (cold, ()) = tokio::join!(cold, later);
+    assert_eq!(cold.field("age"), "100");
+    let warm = bench.get_as(&token, SELLERS).await;
+    warm.came("hit; ttl=19");
+    assert!(warm.field("age").starts_with("10"), "{warm:?}");
+}

@@ -208,7 +208,7 @@ async fn garbage_under_our_keys_is_overwritten_and_other_keys_are_left_alone() {
     let server = RedisServer::start().await;
     let bench = Setup::new().redis(&server).start().await;
     server.command(&["SET", "cat_other", "theirs"]).await;
-    let huge = "x".repeat(20 << 20);
+    let huge = "x".repeat(8 << 20);
     for garbage in [
         &["SET", "cat_sellers_all", "garbage"][..],
         &["LPUSH", "cat_sellers_all", "a"],
@@ -236,4 +236,37 @@ async fn a_deleted_key_is_filled_anew() {
         bench.get(SELLERS).await.is(200).came("fwd=miss");
         bench.get(SELLERS).await.is(200).came("hit");
     }
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_tell_its_run_id_stores_nothing() {
+    let mut server = RedisServer::start().await;
+    server.restart(&["--rename-command", "INFO", ""]).await;
+    let bench = Setup::new().redis(&server).start().await;
+    for _ in 0..3 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss");
+    }
+    assert_eq!(server.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_entry_too_large_for_the_store_is_forwarded_from_then_on() {
+    let server = RedisServer::start().await;
+    for setup in [Setup::new(), Setup::new().redis(&server)] {
+        let bench = setup.config(|config| config.store.max_entry_bytes = 1024).start().await;
+        let token = bench.upstream.token("demo");
+        bench.get_as(&token, SELLERS).await.is(200).came("fwd=miss");
+        bench.get_as(&token, SELLERS).await.is(200).came("fwd=bypass; detail=too-large");
+        assert_eq!(bench.proxy.inside.telemetry().count("fills"), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_somebody_made_live_for_ever_is_none() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    server.command(&["PERSIST", "cat_sellers_all"]).await;
+    bench.get(SELLERS).await.is(200).came("fwd=miss");
+    bench.get(SELLERS).await.is(200).came("hit");
 }

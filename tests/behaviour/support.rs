@@ -20,14 +20,14 @@ use catproxy::{
         profile::Profile,
     },
     proxy::Proxy,
-    server::Server,
+    server::{Server, Stopped},
 };
 use fake_abconnect::{FakeAbconnect, Options, Running};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 
 /// No wait of a test is longer: what has not come by then does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +86,11 @@ impl Setup {
     /// Only a proxy, in front of an upstream that there is already.
     pub async fn proxy(self, upstream: &str) -> (Door, TestClock) {
         let clock = TestClock::default();
+        (Door::open(&self.configuration(upstream), clock.clock()).await, clock)
+    }
+
+    /// What a proxy in front of this upstream is started with.
+    pub fn configuration(self, upstream: &str) -> Config {
         let memory = self.redis_url.is_none();
         let mut config = configuration(self.profile, upstream, self.redis_url);
         if memory {
@@ -94,7 +99,7 @@ impl Setup {
         for change in self.changes {
             change(&mut config);
         }
-        (Door::open(&config, clock.clock()).await, clock)
+        config
     }
 }
 
@@ -142,6 +147,7 @@ pub struct Door {
     pub address: SocketAddr,
     pub inside: Proxy,
     stop: Option<oneshot::Sender<()>>,
+    stopped: Option<JoinHandle<Stopped>>,
 }
 
 impl Door {
@@ -149,10 +155,15 @@ impl Door {
         let server = Server::bind(config, clock).await.expect("the proxy starts");
         let (address, inside) = (server.address(), server.proxy());
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(server.run(async {
+        let stopped = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { address, inside, stop: Some(stop) }
+        Self { address, inside, stop: Some(stop), stopped: Some(stopped) }
+    }
+
+    /// Tells it to stop; the result says when and how it has.
+    pub fn close(mut self) -> JoinHandle<Stopped> {
+        self.stopped.take().expect("it is closed once")
     }
 
     /// One request on a connection of its own.

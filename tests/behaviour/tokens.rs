@@ -5,9 +5,22 @@ use std::time::Duration;
 use catproxy::config::{Admission, VouchFor, profile::Profile};
 use fake_abconnect::{Matching, Rule};
 
-use crate::support::{Setup, send};
+use tokio::task::JoinHandle;
+
+use crate::support::{Bench, Reply, Setup, send, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
+
+fn page_of(total: usize) -> String {
+    let items: Vec<String> = (1..=total).map(|id| format!("{{\"id\":{id}}}")).collect();
+    format!(r#"{{"items":[{}],"pageNumber":1,"totalPages":1,"totalItems":{total}}}"#, items.join(","))
+}
+
+/// A read that goes on while the test does something else.
+fn reading(bench: &Bench, target: &str, token: &str) -> JoinHandle<Reply> {
+    let (address, target, token) = (bench.proxy.address, target.to_owned(), format!("Bearer {token}"));
+    tokio::spawn(async move { send(address, "GET", &target, &[("Authorization", &token)], "").await })
+}
 
 #[tokio::test]
 async fn a_second_token_is_asked_for_with_one_small_question() {
@@ -167,12 +180,8 @@ async fn a_4xx_of_a_fill_is_its_leaders_alone() {
 #[tokio::test]
 async fn totals_that_differ_between_tokens_end_sharing() {
     let bench = Setup::new().start().await;
-    let page = |total: u32| {
-        let items: Vec<String> = (1..=total).map(|id| format!("{{\"id\":{id}}}")).collect();
-        format!(r#"{{"items":[{}],"pageNumber":1,"totalPages":1,"totalItems":{total}}}"#, items.join(","))
-    };
     let answer =
-        |total| Rule { on: Matching::path("/api/Seller"), body: Some(page(total)), ..Rule::default() };
+        |total| Rule { on: Matching::path("/api/Seller"), body: Some(page_of(total)), ..Rule::default() };
     let (wide, narrow) = (bench.upstream.token("demo"), bench.upstream.token("second"));
     bench.upstream.rule(answer(3));
     bench.get_as(&wide, SELLERS).await.came("fwd=miss");
@@ -181,13 +190,32 @@ async fn totals_that_differ_between_tokens_end_sharing() {
     let refilled = bench.get_as(&narrow, SELLERS).await;
     refilled.came("fwd=request; detail=total");
     assert_eq!(refilled.items().len(), 2);
+    // From here on the wide token is told 3, and the narrow one, asked again at once, still 2.
     bench.upstream.clear_rules();
+    bench.upstream.rule(Rule { times: Some(1), ..answer(3) });
+    bench.upstream.rule(Rule { times: Some(2), ..answer(2) });
     bench.upstream.rule(answer(3));
     let back = bench.get_as(&wide, SELLERS).await;
     back.came("fwd=bypass; detail=differs");
     assert_eq!(back.items().len(), 3);
     bench.get_as(&narrow, SELLERS).await.came("fwd=bypass; detail=differs");
     assert_eq!(bench.proxy.inside.telemetry().count("differing"), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_grows_and_shrinks_past_the_proxy_is_no_difference_between_tokens() {
+    let bench = Setup::new().start().await;
+    for total in [3, 4, 3, 4] {
+        bench.upstream.clear_rules();
+        bench.upstream.rule(Rule {
+            on: Matching::path("/api/Seller"),
+            body: Some(page_of(total)),
+            ..Rule::default()
+        });
+        let reply = bench.get(SELLERS).await;
+        assert_eq!(reply.items().len(), total);
+    }
+    assert_eq!(bench.proxy.inside.telemetry().count("differing"), 0);
 }
 
 #[tokio::test]
@@ -214,4 +242,81 @@ async fn a_yes_for_a_route_counts_for_all_its_keys_where_that_is_configured() {
         }
         assert_eq!(bench.upstream.calls().len(), questions, "{vouch_for:?}");
     }
+}
+
+#[tokio::test]
+async fn a_forgotten_token_does_not_share_the_fill_that_it_led() {
+    let bench = Setup::new().start().await;
+    let list = format!("/api/Catalog?SellerIds={}", bench.upstream.seller_with_many_catalogs());
+    let token = bench.upstream.token("demo");
+    let gate = bench.upstream.gate(Matching::path("/api/Catalog"));
+    let first = reading(&bench, &list, &token);
+    gate.arrived(1).await;
+    bench.upstream.revoke(&token);
+    bench.get_as(&token, "/api/Lot?PageSize=1").await.is(401);
+    let second = reading(&bench, &list, &token);
+    gate.arrived(2).await;
+    gate.open();
+    second.await.unwrap().is(401);
+    // The first fill was accepted before; its request is asked about anew, since the token was forgotten.
+    first.await.unwrap().is(401);
+    bench.get_as(&token, &list).await.is(401);
+}
+
+#[tokio::test]
+async fn a_401_of_a_fill_is_heard_though_its_client_left() {
+    let bench = Setup::new().start().await;
+    let list = format!("/api/Catalog?SellerIds={}", bench.upstream.seller_with_many_catalogs());
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.is(200);
+    bench.upstream.revoke(&token);
+    let gate = bench.upstream.gate(Matching::path("/api/Catalog"));
+    let first = reading(&bench, &list, &token);
+    gate.arrived(1).await;
+    first.abort();
+    let _ = first.await;
+    bench.get_as(&token, SELLERS).await.is(200).came("hit");
+    gate.open();
+    until("the token is refused", || async { bench.get_as(&token, SELLERS).await.status == 401 }).await;
+}
+
+#[tokio::test]
+async fn who_loses_the_right_while_waiting_for_a_fill_is_not_served_from_it() {
+    let bench = Setup::new().start().await;
+    let (leader, joiner) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    bench.get_as(&leader, SELLERS).await.is(200);
+    bench.get_as(&joiner, SELLERS).await.is(200);
+    // Changes nothing but the generation.
+    bench
+        .write("PUT", "/api/Seller/42", r#"{"name":"A","customerDisplayId":1,"isActive":true}"#)
+        .await
+        .is(200);
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageNumber=1&PageSize=500"));
+    let first = reading(&bench, SELLERS, &leader);
+    gate.arrived(1).await;
+    let second = reading(&bench, SELLERS, &joiner);
+    until("it has joined", || async { bench.proxy.inside.telemetry().count("joined") == 1 }).await;
+    bench.upstream.revoke(&joiner);
+    bench.get_as(&joiner, "/api/Lot?PageSize=1").await.is(401);
+    gate.open();
+    first.await.unwrap().is(200);
+    second.await.unwrap().is(401);
+}
+
+#[tokio::test]
+async fn the_spelling_of_the_scheme_makes_no_other_token() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.is(200);
+    bench.upstream.revoke(&token);
+    let other = format!("bearer {token}");
+    bench.proxy.send("GET", "/api/Lot?PageSize=1", &[("Authorization", &other)], "").await.is(401);
+    bench.get_as(&token, SELLERS).await.is(401);
+}
+
+#[tokio::test]
+async fn a_token_too_long_to_be_one_is_forwarded() {
+    let bench = Setup::new().start().await;
+    let reply = bench.get_as(&"a".repeat(9000), SELLERS).await;
+    reply.is(401).came("fwd=bypass; detail=token");
 }

@@ -5,7 +5,7 @@
 
 use crate::config::{KeyPart, raw::nearest::nearest, report::Fault};
 
-/// Reads a key such as `catalogs_seller_{SellerIds}`; each of the parameters must stand in it.
+/// Reads a key such as `orders_of_{OrderId}`; each of the parameters must stand in it.
 pub(super) fn parse(text: &str, parameters: &[String]) -> Result<Vec<KeyPart>, Fault> {
     if text.is_empty() {
         return Err(Fault::whole("at least one character"));

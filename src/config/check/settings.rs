@@ -77,7 +77,7 @@ pub(super) fn store(
         kind,
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         budget: limits::duration(raw.budget.as_ref(), 50 * MS, MS..=10 * SECOND, problems),
-        max_entry_bytes: limits::memory(raw.max_entry_bytes.as_ref(), 16 * MIB, KIB..=512 * MIB, problems),
+        max_entry_bytes: limits::memory(raw.max_entry_bytes.as_ref(), 4 * MIB, KIB..=512 * MIB, problems),
     };
     (store, ttl(raw.ttl.as_ref(), 300 * SECOND, problems))
 }

@@ -1,0 +1,208 @@
+//! Fields keep their case, order and number, but for those of one hop.
+
+use super::wire::{Head, RawUpstream, Wire};
+use crate::support::Setup;
+
+/// What the upstream reads of a request with these lines, and what the client reads of the answer `OK` with
+/// those lines.
+async fn exchanged(request: &str, answer: &str) -> (Head, Head) {
+    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+    let mut client = Wire::saying(&proxy, latin(&format!("{request}\r\n"))).await;
+    let mut there = upstream.accept().await;
+    let asked = there.head().await;
+    there.say(latin(&format!("{answer}\r\n"))).await;
+    let asked = Head(asked.0.replace(&upstream.address.to_string(), "UPSTREAM"));
+    (asked, client.head().await)
+}
+
+fn latin(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(character).expect("Latin-1")).collect()
+}
+
+async fn request_fields(lines: &str) -> Head {
+    let request = format!("GET /x HTTP/1.1\r\nHost: a.example\r\n{lines}");
+    exchanged(&request, "HTTP/1.1 204 No Content\r\n").await.0
+}
+
+async fn answer_fields(lines: &str) -> Head {
+    let answer = format!("HTTP/1.1 200 OK\r\nDate: today\r\n{lines}");
+    exchanged("GET /x HTTP/1.1\r\nHost: a.example\r\n", &answer).await.1
+}
+
+#[tokio::test]
+async fn a_head_is_passed_on_as_it_is_spelled_but_for_host_and_via() {
+    let (asked, _) = exchanged(
+        "GET /x HTTP/1.1\r\nHOST: a.example\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\nCookie: q=\"\u{e9}\"\r\nEmpty:\r\n\
+         Proxy-Connection: keep-alive\r\nauthorization: Bearer t\r\nUser-AGENT: me\r\n",
+        "HTTP/1.1 204 No Content\r\n",
+    )
+    .await;
+    assert_eq!(
+        asked.0,
+        "GET /x HTTP/1.1\r\nHOST: UPSTREAM\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\nCookie: q=\"\u{e9}\"\r\nEmpty:\r\n\
+         authorization: Bearer t\r\nUser-AGENT: me\r\nvia: 1.1 catproxy\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn an_answers_head_is_passed_on_as_it_is_spelled_but_for_via_and_cache_status() {
+    let (_, answered) = exchanged(
+        "GET /x HTTP/1.1\r\nHost: a.example\r\n",
+        "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=1; Path=/\r\nSET-cookie: b=2\r\n\
+         X-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\nVia: 1.1 before\r\nCache-Status: before; hit\r\n",
+    )
+    .await;
+    assert_eq!(
+        answered.0,
+        "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nSet-Cookie: a=1; Path=/\r\nSET-cookie: b=2\r\n\
+         X-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\nVia: 1.1 before\r\nvia: 1.1 catproxy\r\n\
+         Cache-Status: before; hit\r\ncache-status: catproxy; fwd=bypass; detail=no-route\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn a_status_line_is_passed_on_as_it_is_spelled() {
+    for line in ["200 OK", "200 Fine By Me", "200 ", "299 ", "418 I'm a teapot", "599 Odd", "999 Top", "503 "]
+    {
+        let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n");
+        let (_, answered) = exchanged("GET /x HTTP/1.1\r\nHost: a.example\r\n", &answer).await;
+        assert_eq!(answered.line(), format!("HTTP/1.1 {line}"));
+    }
+}
+
+#[tokio::test]
+async fn via_names_the_version_that_came_in() {
+    let (asked, answered) =
+        exchanged("GET /x HTTP/1.0\r\nVia: 1.1 first\r\n", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n").await;
+    assert_eq!(asked.line(), "GET /x HTTP/1.1");
+    assert_eq!(asked.all("via"), ["1.1 first", "1.0 catproxy"]);
+    assert_eq!(asked.field("host"), Some("UPSTREAM"));
+    assert_eq!(answered.all("via"), ["1.0 catproxy"]);
+}
+
+#[tokio::test]
+async fn fields_of_one_hop_do_not_go_up() {
+    // (lines, what stays of the names in it that begin with X, or are in question)
+    for (lines, stays) in [
+        ("Connection: close, X-One\r\nX-One: 1\r\nX-Two: 2\r\n", &["X-Two"][..]),
+        (
+            "Connection:\r\nConnection: x-one\r\nCONNECTION: X-TWO ,, x-three\r\nX-One: 1\r\nx-two: 2\r\nX-Three: 3\r\n",
+            &[],
+        ),
+        ("X-One: 1\r\nX-One: 2\r\nConnection: X-One\r\n", &[]),
+        ("Connection: X-One\tX-Two\r\nX-One: 1\r\n", &["X-One"]),
+        (
+            "Keep-Alive: 5\r\nProxy-Connection: a\r\nProxy-Authorization: Basic x\r\nTE: gzip\r\nX-One: 1\r\n",
+            &["X-One"],
+        ),
+        (
+            "Connection: Authorization, Host, Cookie, Via, close\r\nAuthorization: Bearer t\r\nCookie: c\r\n",
+            &["Authorization", "Cookie"],
+        ),
+        (
+            "Connection: content-type, cache-control\r\nContent-Type: a/b\r\nCache-Control: no-cache\r\n",
+            &["Content-Type", "Cache-Control"],
+        ),
+        ("Expect: 100-continue\r\nX-One: 1\r\n", &["X-One"]),
+        ("Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n", &[]),
+        ("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", &[]),
+        ("Upgrade: websocket\r\n", &[]),
+        ("Upgrade: websocket, h2c\r\nConnection: Upgrade\r\n", &[]),
+        ("Upgrade: websocket\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n", &[]),
+        ("Upgrade: TLS/1.0\r\nConnection: upgrade\r\n", &[]),
+    ] {
+        let asked = request_fields(lines).await;
+        let names: Vec<&str> =
+            asked.fields().map(|(name, _)| name).filter(|name| !["Host", "via"].contains(name)).collect();
+        assert_eq!(names, stays, "{lines:?}");
+        assert_eq!(asked.field("host"), Some("UPSTREAM"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn te_is_said_anew_for_trailers_only() {
+    let asked = request_fields("TE: trailers, gzip;q=0.5\r\nConnection: TE\r\n").await;
+    assert_eq!((asked.field("te"), asked.field("connection")), (Some("trailers"), Some("TE")));
+}
+
+#[tokio::test]
+async fn fields_of_one_hop_do_not_come_back() {
+    for (lines, stays) in [
+        ("Connection: close, X-One\r\nX-One: 1\r\nX-Two: 2\r\n", &["X-Two"][..]),
+        ("Connection:\r\nConnection: x-one\r\nCONNECTION: X-TWO\r\nX-One: 1\r\nX-Two: 2\r\n", &[]),
+        (
+            "Keep-Alive: 5\r\nProxy-Connection: a\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-One: 1\r\n",
+            &["X-One"],
+        ),
+        (
+            "Connection: Set-Cookie, Content-Type\r\nSet-Cookie: a=1\r\nContent-Type: a/b\r\n",
+            &["Set-Cookie", "Content-Type"],
+        ),
+        ("Connection: cache-status, via\r\nX-One: 1\r\n", &["X-One"]),
+    ] {
+        let answered = answer_fields(&format!("{lines}Content-Length: 0\r\n")).await;
+        let ours = ["Date", "Content-Length", "via", "cache-status"];
+        let names: Vec<&str> =
+            answered.fields().map(|(name, _)| name).filter(|name| !ours.contains(name)).collect();
+        assert_eq!(names, stays, "{lines:?}");
+        assert_eq!(answered.field("via"), Some("1.1 catproxy"), "{lines:?}");
+        assert!(answered.field("cache-status").is_some(), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_twice_is_said_once() {
+    for lines in ["Content-Length: 2\r\nContent-Length: 2\r\n", "Content-Length: 2, 2\r\n"] {
+        for method in ["GET", "HEAD"] {
+            let request = format!("{method} /x HTTP/1.1\r\nHost: a.example\r\n");
+            let (_, answered) = exchanged(&request, &format!("HTTP/1.1 200 OK\r\n{lines}\r\nok")).await;
+            assert_eq!(answered.is(200).all("content-length"), ["2"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_is_dropped() {
+    for lines in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: Chunked\r\nContent-Length: 3\r\n",
+    ] {
+        let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+        let mut client = Wire::saying(&proxy, "GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        there.say(format!("HTTP/1.1 200 OK\r\n{lines}\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+        let (answered, body) = client.message().await;
+        assert_eq!(answered.is(200).field("content-length"), None);
+        assert_eq!(body, "5\r\nhello\r\n0\r\n\r\n");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_a_502_and_nothing_of_it_comes_through() {
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-One: planted\rSet-Cookie: a=1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-One: planted\0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX One: planted\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-One : planted\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-One: a\r\n planted: folded\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\nX-One: planted\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: +2\r\nX-One: planted\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nX-One: planted\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\nX-One: planted\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nX-One: planted\r\n\r\nab",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: planted\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 20 OK\r\nX-One: planted\r\n\r\n",
+    ] {
+        let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+        let mut client = Wire::saying(&proxy, "GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        there.say(answer).await;
+        let (answered, body) = client.message().await;
+        assert_eq!(answered.is(502).field("content-type"), Some("application/problem+json"), "{answer:?}");
+        assert!(!answered.0.contains("planted") && !body.contains("planted"), "{answered:?} {body}");
+        there.is_closed().await;
+    }
+}

@@ -1,0 +1,98 @@
+//! An upstream behind TLS is believed only with a certificate of an authority that is trusted.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{
+    ServerConfig,
+    crypto::ring::default_provider,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{Bench, Door, Setup};
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut of_authority = CertificateParams::default();
+        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(of_authority, key).expect("a certificate"))
+    }
+
+    /// Ends TLS for `name` in front of an upstream.
+    async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
+        let key = KeyPair::generate().expect("a key");
+        let names = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let certificate = names.signed_by(&key, &self.0).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| {
+                config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)
+            })
+            .expect("a configuration");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((outside, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut outside = acceptor.accept(outside).await?;
+                    let mut inside = TcpStream::connect(upstream).await?;
+                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+                });
+            }
+        });
+        address
+    }
+
+    /// A proxy that trusts this authority alone, and a bench whose upstream is behind `terminator`.
+    async fn trusted_in_front_of(&self, terminator: SocketAddr) -> Door {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), self.0.pem()).expect("a file");
+        let path = file.path().to_owned();
+        let setup = Setup::new().config(move |config| config.upstream.ca_file = Some(path));
+        setup.proxy(&format!("https://{terminator}")).await.0
+    }
+}
+
+async fn bench() -> Bench {
+    Setup::new().start().await
+}
+
+#[tokio::test]
+async fn an_upstream_of_the_trusted_authority_is_reached_and_its_connection_kept() {
+    let (bench, authority) = (bench().await, Authority::new());
+    let terminator = authority.terminate("127.0.0.1", bench.upstream.addr()).await;
+    let proxy = authority.trusted_in_front_of(terminator).await;
+    for _ in 0..3 {
+        let reply = proxy.send("POST", "/_fake/echo", &[], "hello").await;
+        assert_eq!(reply.is(200).json()["bodyLength"], 5);
+        let token = format!("Bearer {}", bench.upstream.token("demo"));
+        let list = "/api/Seller?PageNumber=1&PageSize=5";
+        proxy.send("GET", list, &[("Authorization", &token)], "").await.is(200);
+    }
+    let large = proxy.send("GET", "/_fake/bytes/3000000", &[], "").await;
+    assert_eq!(large.is(200).body.len(), 3_000_000);
+    assert_eq!(bench.upstream.connections(), 1);
+    assert_eq!(bench.upstream.calls()[0].header("host"), Some(terminator.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn an_upstream_of_another_authority_or_name_is_a_502_and_hears_nothing() {
+    let (bench, authority) = (bench().await, Authority::new());
+    let strangers = Authority::new().terminate("127.0.0.1", bench.upstream.addr()).await;
+    let misnamed = authority.terminate("b.example", bench.upstream.addr()).await;
+    for terminator in [strangers, misnamed, bench.upstream.addr()] {
+        let proxy = authority.trusted_in_front_of(terminator).await;
+        let reply = proxy.send("GET", "/_fake/echo", &[], "").await;
+        assert_eq!(reply.is(502).field("content-type"), "application/problem+json");
+        assert!(!format!("{reply:?}").contains("127.0.0.1"), "{reply:?}");
+    }
+    assert_eq!(bench.upstream.calls().len(), 0);
+}
