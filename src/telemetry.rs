@@ -8,8 +8,6 @@ use std::{
     },
 };
 
-use crate::cache::Fault;
-
 /// The counters of a process.
 #[derive(Debug, Default)]
 pub struct Telemetry {
@@ -26,10 +24,10 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// The store did not do what it was asked.
-    pub fn store_fault(&self, fault: Fault) {
+    /// The store did not do what it was asked; `lasting` faults do not mend by themselves and are said.
+    pub fn store_fault(&self, fault: &dyn std::fmt::Display, lasting: bool) {
         self.store_faults.fetch_add(1, Ordering::Relaxed);
-        if matches!(fault, Fault::Refused | Fault::TooLarge | Fault::Internal) {
+        if lasting {
             self.say_once(&format!("store: {fault}"));
         }
     }

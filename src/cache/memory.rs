@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::{
     entry::{Entry, Garbled, Shape},
+    fault::Fault,
     generation::Generation,
-    store::{Fault, Keys, Snapshot, Stored},
+    snapshot::{Keys, Snapshot, Stored},
 };
 
 /// The `run_id` of a store that cannot outlive its process.

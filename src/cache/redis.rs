@@ -4,26 +4,27 @@
 //! Connections are multiplexed. A caller takes one from the pool, clones its handle and gives it back at
 //! once, so that a slow command never holds a place.
 
+mod connector;
+
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bb8_redis::bb8;
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
-    aio::{ConnectionLike as _, MultiplexedConnection},
-};
+use redis::{Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value, aio::ConnectionLike as _};
 
+use self::connector::{Connector, Handle};
 use super::{
     breaker::Breaker,
     entry::{Entry, Garbled, Shape},
+    fault::Fault,
     generation::Generation,
-    store::{Fault, Keys, Snapshot, Stored},
+    snapshot::{Keys, Snapshot, Stored},
 };
 use crate::deadline::{Deadline, Elapsed};
 
@@ -31,8 +32,6 @@ use crate::deadline::{Deadline, Elapsed};
 const CONNECTIONS: u32 = 2;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Beyond all callers' budgets: it only ends what nobody waits for any more.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Entries in a Redis server.
 pub(super) struct Redis {
@@ -58,7 +57,7 @@ impl Redis {
             .max_lifetime(None)
             .idle_timeout(None)
             .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(Connector { client, warned: AtomicBool::new(false) });
+            .build_unchecked(Connector::new(client));
         Ok(Self { pool, breaker: Breaker::default(), max_entry_bytes, commands: AtomicU64::new(0) })
     }
 
@@ -288,72 +287,6 @@ async fn probe(pool: &bb8::Pool<Connector>) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("not a usable Redis URL ({0:?})")]
 pub struct UnusableUrl(ErrorKind);
-
-/// A shared connection.
-#[derive(Clone)]
-struct Handle {
-    connection: MultiplexedConnection,
-    /// Shared by all clones and the pool: a connection that failed once is not used again.
-    broken: Arc<AtomicBool>,
-    /// Of the server process behind it.
-    run_id: Arc<str>,
-}
-
-impl Handle {
-    async fn ping(&mut self) -> Result<(), RedisError> {
-        redis::cmd("PING").query_async(&mut self.connection).await
-    }
-}
-
-/// Opens connections, and knows honestly which are broken.
-struct Connector {
-    client: Client,
-    /// It was said that the server does not tell its `run_id`.
-    warned: AtomicBool,
-}
-
-impl bb8::ManageConnection for Connector {
-    type Connection = Handle;
-    type Error = RedisError;
-
-    async fn connect(&self) -> Result<Handle, RedisError> {
-        // Commands are bounded by their callers' budgets.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let run_id = self.run_id(&mut connection).await?;
-        Ok(Handle { connection, broken: Arc::default(), run_id })
-    }
-
-    async fn is_valid(&self, handle: &mut Handle) -> Result<(), RedisError> {
-        handle.ping().await
-    }
-
-    fn has_broken(&self, handle: &mut Handle) -> bool {
-        handle.broken.load(Ordering::Relaxed)
-    }
-}
-
-impl Connector {
-    /// Which server process this is. One that does not tell is not used: after its restart nobody could tell
-    /// that what it holds is old.
-    async fn run_id(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
-        let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
-        let refused = match told {
-            Ok(info) => match info.lines().find_map(|line| line.strip_prefix("run_id:")) {
-                Some(run_id) => return Ok(run_id.trim().into()),
-                None => RedisError::from((ErrorKind::Client, "INFO without run_id")),
-            },
-            Err(error) => error,
-        };
-        let by_server = !refused.is_io_error() && !refused.is_timeout();
-        if by_server && !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!("Redis does not tell its run_id (an ACL without +info?): nothing is stored in it");
-        }
-        Err(refused)
-    }
-}
 
 fn fault_of(error: &RedisError) -> Fault {
     match error.kind() {

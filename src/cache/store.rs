@@ -1,79 +1,16 @@
-//! What a store can do, and how it fails. A failure is never an error to a client: it is a miss.
+//! What a store can do, whichever it is.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    entry::{Entry, Garbled, Shape},
+    entry::{Entry, Shape},
+    fault::Fault,
     generation::Generation,
     memory::Memory,
     redis::Redis,
+    snapshot::{Keys, Snapshot},
 };
 use crate::deadline::Deadline;
-
-/// The keys of one lookup, with the prefix.
-#[derive(Clone, Debug)]
-pub(super) struct Keys {
-    /// Of the route's generation.
-    pub generation: String,
-    /// Of the entry.
-    pub entry: String,
-}
-
-/// What one look into the store found.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    /// The route's generation; `None`: absent or unreadable, nothing of the route is valid.
-    pub generation: Option<Generation>,
-    /// What lay under the entry's key.
-    pub entry: Stored,
-}
-
-/// What lay under an entry's key.
-#[derive(Debug)]
-pub(super) enum Stored {
-    /// Nothing.
-    Nothing,
-    /// An entry of the shape asked for, and what the store says is left of its life.
-    Entry(Arc<Entry>, Duration),
-    /// Something else.
-    Garbled(Garbled),
-}
-
-/// Why the store did not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// It is known to be away: nothing was sent.
-    Open,
-    /// There is none.
-    Absent,
-    /// No answer within the budget.
-    Late,
-    /// No connection, or one that broke.
-    Connection,
-    /// It answered with a refusal: full, read-only, no permission, another type.
-    Refused,
-    /// It is there and cannot serve yet: loading, or a replica without its master.
-    Unready,
-    /// The entry is larger than an entry may be.
-    TooLarge,
-    /// No random bytes for a token, or text that is not JSON: our own failure.
-    Internal,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Open => "known to be away",
-            Self::Absent => "there is none",
-            Self::Late => "no answer in time",
-            Self::Connection => "no connection",
-            Self::Refused => "refused",
-            Self::Unready => "not ready",
-            Self::TooLarge => "entry too large",
-            Self::Internal => "internal failure",
-        })
-    }
-}
 
 /// The configured store.
 #[derive(Debug)]

@@ -1,0 +1,46 @@
+//! How a store fails. A failure is never an error to a client: it is a miss.
+
+use std::fmt;
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fault {
+    /// It is known to be away: nothing was sent.
+    Open,
+    /// There is none.
+    Absent,
+    /// No answer within the budget.
+    Late,
+    /// No connection, or one that broke.
+    Connection,
+    /// It answered with a refusal: full, read-only, no permission, another type.
+    Refused,
+    /// It is there and cannot serve yet: loading, or a replica without its master.
+    Unready,
+    /// The entry is larger than an entry may be.
+    TooLarge,
+    /// No random bytes for a token, or text that is not JSON: our own failure.
+    Internal,
+}
+
+impl Fault {
+    /// It does not mend by itself: somebody should look.
+    pub(super) fn is_lasting(self) -> bool {
+        matches!(self, Self::Refused | Self::TooLarge | Self::Internal)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Open => "known to be away",
+            Self::Absent => "there is none",
+            Self::Late => "no answer in time",
+            Self::Connection => "no connection",
+            Self::Refused => "refused",
+            Self::Unready => "not ready",
+            Self::TooLarge => "entry too large",
+            Self::Internal => "internal failure",
+        })
+    }
+}

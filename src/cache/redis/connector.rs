@@ -1,0 +1,89 @@
+//! Connections to Redis: shared, known by the server process behind them, and honest about being broken.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bb8_redis::bb8;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, aio::MultiplexedConnection};
+
+use super::CONNECT_TIMEOUT;
+
+/// Beyond all callers' budgets: it only ends what nobody waits for any more.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A shared connection.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub(super) connection: MultiplexedConnection,
+    /// Shared by all clones and the pool: a connection that failed once is not used again.
+    pub(super) broken: Arc<AtomicBool>,
+    /// Of the server process behind it.
+    pub(super) run_id: Arc<str>,
+}
+
+impl Handle {
+    pub(super) async fn ping(&mut self) -> Result<(), RedisError> {
+        redis::cmd("PING").query_async(&mut self.connection).await
+    }
+}
+
+/// Opens connections, and knows honestly which are broken.
+pub(super) struct Connector {
+    client: Client,
+    /// It was said that the server does not tell its `run_id`.
+    warned: AtomicBool,
+}
+
+impl Connector {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, warned: AtomicBool::new(false) }
+    }
+}
+
+impl bb8::ManageConnection for Connector {
+    type Connection = Handle;
+    type Error = RedisError;
+
+    async fn connect(&self) -> Result<Handle, RedisError> {
+        // Commands are bounded by their callers' budgets.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let run_id = self.run_id(&mut connection).await?;
+        Ok(Handle { connection, broken: Arc::default(), run_id })
+    }
+
+    async fn is_valid(&self, handle: &mut Handle) -> Result<(), RedisError> {
+        handle.ping().await
+    }
+
+    fn has_broken(&self, handle: &mut Handle) -> bool {
+        handle.broken.load(Ordering::Relaxed)
+    }
+}
+
+impl Connector {
+    /// Which server process this is. One that does not tell is not used: after its restart nobody could tell
+    /// that what it holds is old.
+    async fn run_id(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+        let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
+        let refused = match told {
+            Ok(info) => match info.lines().find_map(|line| line.strip_prefix("run_id:")) {
+                Some(run_id) => return Ok(run_id.trim().into()),
+                None => RedisError::from((ErrorKind::Client, "INFO without run_id")),
+            },
+            Err(error) => error,
+        };
+        let by_server = !refused.is_io_error() && !refused.is_timeout();
+        if by_server && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("Redis does not tell its run_id (an ACL without +info?): nothing is stored in it");
+        }
+        Err(refused)
+    }
+}

@@ -1,0 +1,37 @@
+//! What one look into a store asks for and finds.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    entry::{Entry, Garbled},
+    generation::Generation,
+};
+
+/// The keys of one lookup, with the prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    /// Of the route's generation.
+    pub generation: String,
+    /// Of the entry.
+    pub entry: String,
+}
+
+/// What one look into the store found.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// The route's generation; `None`: absent or unreadable, nothing of the route is valid.
+    pub generation: Option<Generation>,
+    /// What lay under the entry's key.
+    pub entry: Stored,
+}
+
+/// What lay under an entry's key.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// Nothing.
+    Nothing,
+    /// An entry of the shape asked for, and what the store says is left of its life.
+    Entry(Arc<Entry>, Duration),
+    /// Something else.
+    Garbled(Garbled),
+}

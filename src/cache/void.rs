@@ -1,0 +1,114 @@
+//! After a write: what began before is void, here at once and in the store as soon as it acknowledges.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{Shared, entry::Shape};
+use crate::{
+    config::{Config, Route},
+    deadline::Deadline,
+};
+
+/// A generation outlives its entries by far, and at least this.
+const SHORTEST_GENERATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an attempt in the background may take.
+const VOID_LIMIT: Duration = Duration::from_secs(2);
+/// Between two attempts.
+const VOID_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a process knows of a route's entries.
+pub(super) struct RouteState {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) generation_key: String,
+    pub(super) generation_life: Duration,
+    /// Another shape under the same key was warned about.
+    pub(super) shape_warned: AtomicBool,
+    /// Writes through this process.
+    epoch: AtomicU64,
+    /// The epoch up to which the store knows: behind, nothing of the route is read or stored.
+    voided: AtomicU64,
+    /// A task is at it.
+    voiding: AtomicBool,
+}
+
+impl RouteState {
+    pub(super) fn new(config: &Config, route: &Route) -> Self {
+        Self {
+            name: route.name.clone(),
+            shape: Shape::of(config, route),
+            generation_key: format!("{}gen_{}", config.store.prefix, route.name),
+            generation_life: SHORTEST_GENERATION.max(2 * route.ttl),
+            shape_warned: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+            voided: AtomicU64::new(0),
+            voiding: AtomicBool::new(false),
+        }
+    }
+
+    /// How many writes through this process have changed the route.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The store does not yet know of a write: what it holds of the route counts for nothing here.
+    pub(super) fn is_void(&self) -> bool {
+        self.voided.load(Ordering::Acquire) < self.epoch()
+    }
+
+    fn acknowledged(&self, epoch: u64) {
+        self.voided.fetch_max(epoch, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    /// A write that changed these routes was answered; `detach` ends the joining of their flights. Returns
+    /// when the store has acknowledged it, or after its budget; then a task goes on until it has.
+    pub(super) async fn void(self: &Arc<Self>, routes: &[usize], detach: impl Fn(usize)) {
+        let states: Vec<&RouteState> = routes.iter().filter_map(|route| self.routes.get(*route)).collect();
+        if states.is_empty() {
+            return;
+        }
+        let epochs: Vec<u64> =
+            states.iter().map(|state| state.epoch.fetch_add(1, Ordering::AcqRel) + 1).collect();
+        routes.iter().for_each(|route| detach(*route));
+        let keys: Vec<String> = states.iter().map(|state| state.generation_key.clone()).collect();
+        match self.store.drop_generations(&keys, Deadline::after(self.budget)).await {
+            Ok(()) => states.iter().zip(epochs).for_each(|(state, epoch)| state.acknowledged(epoch)),
+            Err(fault) => {
+                self.report(fault);
+                routes.iter().for_each(|route| self.void_later(*route));
+            }
+        }
+    }
+
+    fn void_later(self: &Arc<Self>, route: usize) {
+        let idle = self.routes.get(route).is_some_and(|state| !state.voiding.swap(true, Ordering::AcqRel));
+        if idle {
+            let shared = Arc::clone(self);
+            tokio::spawn(async move { shared.void_until_acknowledged(route).await });
+        }
+    }
+
+    async fn void_until_acknowledged(&self, route: usize) {
+        let Some(state) = self.routes.get(route) else { return };
+        loop {
+            self.store.back().await;
+            let (epoch, by) = (state.epoch(), Deadline::after(VOID_LIMIT));
+            if self.store.drop_generations(std::slice::from_ref(&state.generation_key), by).await.is_ok() {
+                state.acknowledged(epoch);
+                // Reads and writes in one, so that a write that still found the task at it is seen below.
+                state.voiding.swap(false, Ordering::AcqRel);
+                if !state.is_void() || state.voiding.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+            tokio::time::sleep(VOID_PAUSE).await;
+        }
+    }
+}
