@@ -1,6 +1,6 @@
-//! `cargo bench --bench projection`: a page of 500 sellers cut to three fields, next to the floor (reading the same
-//! bytes and keeping nothing) and to the plain way: `serde_json::Value` and jsonpath-rust, once as its documentation has
-//! it (`value.query("$.id")`) and once with the paths parsed before. All ways take turns in each round; the median
+//! `cargo bench --bench projection`: a page of 500 sellers, as the stand-in answers it, cut to three fields; next to it
+//! what serde_json takes to read the same bytes and keep nothing, and the plain way: `serde_json::Value` and jsonpath-rust,
+//! once as its documentation has it (`value.query("$.id")`) and once with the paths parsed before. All ways take turns in each round; the median
 //! counts. Peaks are those of the allocator, the output included, and a buffer that grows counts with its old and its
 //! new size. Ends with an error when a promise about the panels' fields does not hold.
 
@@ -8,11 +8,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use catproxy::project::{Field, Path, Projection, Source};
+use fake_abconnect::{FakeAbconnect, Options, Running};
 use jsonpath_rust::JsonPath;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
@@ -20,7 +23,7 @@ use jsonpath_rust::query::js_path_process;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-const SELLERS: u64 = 500;
+const SELLERS: usize = 500;
 const ROUNDS: usize = 101;
 /// At least this many times faster than the plain way,
 const FASTER: f64 = 8.0;
@@ -101,7 +104,9 @@ fn main() -> ExitCode {
     // Without `--bench` (as `cargo test --all-targets` calls it) it only shows that it runs.
     let measured = std::env::args().any(|argument| argument == "--bench");
     let rounds = if measured { ROUNDS } else { 1 };
-    let body = sellers();
+    // It stays, idle, until the end: were it to stop meanwhile, what it frees would be in the peaks.
+    let upstream = FakeAbconnect::start_on_own_threads(Options::default(), 1).expect("the stand-in starts");
+    let body = sellers(&upstream);
     println!("{SELLERS} sellers, {:.2} MB, median of {rounds} rounds", body.len() as f64 / 1e6);
     let panels = compare("panels: three fields of the top level", &body, &PANELS, rounds);
     compare("deeper: two of three inside of the catalogs", &body, &DEEPER, rounds);
@@ -204,37 +209,18 @@ where
     text
 }
 
-/// A page as the API answers it (`seller-list.json`): ten catalogs a seller, none of them remarkable.
-fn sellers() -> Vec<u8> {
-    let items: Vec<String> = (0..SELLERS)
-        .map(|seller| {
-            let catalogs: Vec<String> = (0..10).map(|number| catalog(seller, number)).collect();
-            let (name, catalogs) = (pick(&PLACES, seller), catalogs.join(","));
-            let (id, number, active) = (seller + 2, 4000 + seller * 3, !seller.is_multiple_of(5));
-            format!(
-                r#"{{"id":{id},"name":"{name} Auctions & Appraisals","displayId":null,"catalogs":[{catalogs}],"customerDisplayId":{number},"isActive":{active}}}"#
-            )
-        })
-        .collect();
-    let items = items.join(",");
-    format!(
-        r#"{{"items":[{items}],"pageNumber":1,"totalPages":1,"totalItems":{SELLERS},"hasPreviousPage":false,"hasNextPage":false}}"#
+/// The body of the stand-in's answer.
+fn sellers(upstream: &Running) -> Vec<u8> {
+    let mut stream = TcpStream::connect(upstream.addr()).expect("a connection");
+    let token = upstream.token("demo");
+    write!(
+        stream,
+        "GET /api/Seller?PageNumber=1&PageSize={SELLERS} HTTP/1.1\r\nHost: upstream\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
     )
-    .into_bytes()
-}
-
-fn catalog(seller: u64, number: u64) -> String {
-    let seed = seller * 7 + number * 13;
-    let (id, month, day) = (seller * 10 + number, seed % 12 + 1, seed % 28 + 1);
-    let (kind, agent, past) = (pick(&KINDS, seed), seed % 90, seed.is_multiple_of(3));
-    format!(
-        r#"{{"id":{id},"customerCatalogId":"FALL-{seed}","agent":"AGT{agent:02}","title":"{kind} {number}","startDate":"2026-{month:02}-{day:02}T00:00:00","endDate":"2026-{month:02}-{day:02}T23:59:59","isCompleted":{past}}}"#
-    )
-}
-
-const PLACES: [&str; 6] = ["Everard", "Old Mill", "Harbour & Sons", "St. Clair", "Prairie", "Köhler"];
-const KINDS: [&str; 5] = ["Estate Auction", "Fine Art", "Jewelry & Watches", "Furniture", "Books and Maps"];
-
-fn pick(words: &'static [&'static str], seed: u64) -> &'static str {
-    words.iter().cycle().nth((seed % 97) as usize).copied().unwrap_or_default()
+    .expect("a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "a page of sellers");
+    let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+    answer.split_off(head)
 }

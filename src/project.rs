@@ -126,7 +126,7 @@ pub enum ProjectError {
         /// The byte of the body at which it stops to be JSON.
         offset: usize,
         /// What was expected there.
-        source: serde_json::Error,
+        source: Expected,
     },
     /// There is no array where the items should be.
     #[error("the body has no list at {path}")]
@@ -169,6 +169,11 @@ pub enum ProjectError {
     #[error("the projected page is larger than 4 GiB")]
     TooLarge,
 }
+
+/// What JSON would have had at a place.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {0}")]
+pub struct Expected(&'static str);
 
 /// What failed in a search.
 #[derive(Debug, thiserror::Error)]

@@ -143,6 +143,7 @@ impl Upstream {
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, Failed> {
         let progress = request.body().progress();
+        progress.begin();
         let head = self.head(connection.try_send_request(request), &progress).await?;
         match (head, progress.fault()) {
             (Ok(head), _) if has_other_codings(head.headers()) => {

@@ -3,8 +3,8 @@
 
 use std::io;
 
-/// The first size of a buffer.
-const FIRST: usize = 4096;
+/// The first size of a buffer: enough text for a guess that one strange item does not spoil.
+const FIRST: usize = 12 * 1024;
 /// A guess may make the buffer this many times as large as what is in it.
 const TRUST: usize = 16;
 
@@ -70,7 +70,7 @@ impl Source {
     fn expected(&self) -> usize {
         let scaled = self.written as u128 * self.all as u128 / self.read.max(1) as u128;
         let scaled = usize::try_from(scaled).unwrap_or(usize::MAX).min(self.all);
-        scaled + scaled / 16
+        scaled + scaled / 8
     }
 }
 

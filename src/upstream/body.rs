@@ -93,6 +93,11 @@ impl Progress {
         Self(Arc::new(Mutex::new(Stage { last: Instant::now(), next })))
     }
 
+    /// The connection is there: from here on the upstream may be late.
+    pub(super) fn begin(&self) {
+        self.lock().last = Instant::now();
+    }
+
     /// By when the upstream must have answered, or taken another piece; `None` while it is not its turn.
     pub(super) fn due(&self, head: Duration, body: Duration) -> Option<Instant> {
         let stage = self.lock();

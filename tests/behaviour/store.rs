@@ -8,6 +8,11 @@ use crate::support::{Bench, RedisServer, Setup, free_port, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 
+/// A proxy on this Redis with a budget that a test can wait for a few times.
+fn impatient(server: &RedisServer) -> Setup {
+    Setup::new().redis(server).config(|config| config.store.budget = Duration::from_millis(200))
+}
+
 async fn is_cached_again(bench: &Bench) {
     until("reads are hits", || async {
         bench.get(SELLERS).await.field("cache-status").starts_with("catproxy; hit")
@@ -106,7 +111,7 @@ async fn a_dead_redis_is_not_asked_and_is_used_again_when_it_is_back() {
 #[tokio::test]
 async fn a_frozen_redis_costs_its_budget_a_few_times_and_then_nothing() {
     let server = RedisServer::start().await;
-    let bench = Setup::new().redis(&server).start().await;
+    let bench = impatient(&server).start().await;
     is_cached_again(&bench).await;
     server.freeze();
     for _ in 0..6 {
@@ -126,7 +131,7 @@ async fn a_frozen_redis_costs_its_budget_a_few_times_and_then_nothing() {
 #[tokio::test]
 async fn a_write_while_redis_is_frozen_is_seen_after_the_thaw() {
     let server = RedisServer::start().await;
-    let bench = Setup::new().redis(&server).start().await;
+    let bench = impatient(&server).start().await;
     is_cached_again(&bench).await;
     server.freeze();
     bench

@@ -56,20 +56,46 @@ async fn trailers_go_up() {
 }
 
 #[tokio::test]
-async fn trailers_come_back_to_who_takes_them_and_the_connection_is_kept() {
+async fn trailers_come_back_to_who_takes_them() {
     let bench = Setup::new().start().await;
     let mut client = Wire::to(&bench.proxy).await;
-    for _ in 0..3 {
-        client
-            .say("GET /_fake/bytes/3?trailers=1 HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nConnection: TE\r\n\r\n")
-            .await;
-        assert_eq!(client.head().await.is(200).field("trailer"), Some("x-fake-length"));
-        assert_eq!(client.until("\r\n\r\n").await, "3\r\n\0\u{1}\u{2}\r\n0\r\nx-fake-length: 3\r\n\r\n");
-        assert_eq!(bench.upstream.connections(), 1);
-    }
+    client
+        .say("GET /_fake/bytes/3?trailers=1 HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nConnection: TE\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.is(200).field("trailer"), Some("x-fake-length"));
+    assert_eq!(client.until("\r\n\r\n").await, "3\r\n\0\u{1}\u{2}\r\n0\r\nx-fake-length: 3\r\n\r\n");
     client.say("GET /_fake/bytes/3?trailers=1 HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
     client.head().await.is(200);
     assert_eq!(client.until("0\r\n\r\n").await, "3\r\n\0\u{1}\u{2}\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_after_trailers_both_ways() {
+    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+    let mut client = Wire::to(&proxy).await;
+    let mut there = None;
+    for _ in 0..3 {
+        client
+            .say(
+                "GET /x HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n",
+            )
+            .await;
+        let there = match &mut there {
+            Some(there) => there,
+            none => none.insert(upstream.accept().await),
+        };
+        there.head().await;
+        assert_eq!(there.until("\r\n\r\n").await.to_lowercase(), "1\r\na\r\n0\r\nx-sum: 1\r\n\r\n");
+        there
+            .say(
+                "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 1\r\nb\r\n0\r\nX-Sum: 2\r\n\r\n",
+            )
+            .await;
+        client.head().await.is(200);
+        assert_eq!(client.until("\r\n\r\n").await.to_lowercase(), "1\r\nb\r\n0\r\nx-sum: 2\r\n\r\n");
+    }
 }
 
 #[tokio::test]

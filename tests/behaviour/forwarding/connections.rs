@@ -186,7 +186,7 @@ async fn a_connection_that_does_not_come_about_is_a_504() {
     let (proxy, _) = setup.proxy(&format!("http://{address}")).await;
     let asked = std::time::Instant::now();
     problem(&proxy.send("GET", "/x", &[], "").await, 504, &address.to_string());
-    assert!(asked.elapsed() >= Duration::from_millis(200), "{:?}", asked.elapsed());
+    assert!((200..5000).contains(&asked.elapsed().as_millis()), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An upstream behind TLS is believed only with a certificate of an authority that is trusted.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
@@ -25,6 +25,11 @@ impl Authority {
 
     /// Ends TLS for `name` in front of an upstream.
     async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
+        self.terminate_after(Duration::ZERO, name, upstream).await
+    }
+
+    /// Lets every handshake wait for so long.
+    async fn terminate_after(&self, pause: Duration, name: &str, upstream: SocketAddr) -> SocketAddr {
         let key = KeyPair::generate().expect("a key");
         let names = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let certificate = names.signed_by(&key, &self.0).expect("a certificate");
@@ -42,6 +47,7 @@ impl Authority {
             while let Ok((outside, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
                     let mut outside = acceptor.accept(outside).await?;
                     let mut inside = TcpStream::connect(upstream).await?;
                     tokio::io::copy_bidirectional(&mut outside, &mut inside).await
@@ -51,12 +57,16 @@ impl Authority {
         address
     }
 
-    /// A proxy that trusts this authority alone, and a bench whose upstream is behind `terminator`.
+    /// A proxy that trusts this authority alone, in front of `terminator`.
     async fn trusted_in_front_of(&self, terminator: SocketAddr) -> Door {
+        self.trusted(Setup::new(), terminator).await
+    }
+
+    async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), self.0.pem()).expect("a file");
         let path = file.path().to_owned();
-        let setup = Setup::new().config(move |config| config.upstream.ca_file = Some(path));
+        let setup = setup.config(move |config| config.upstream.ca_file = Some(path));
         setup.proxy(&format!("https://{terminator}")).await.0
     }
 }
@@ -95,4 +105,18 @@ async fn an_upstream_of_another_authority_or_name_is_a_502_and_hears_nothing() {
         assert!(!format!("{reply:?}").contains("127.0.0.1"), "{reply:?}");
     }
     assert_eq!(bench.upstream.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn the_time_to_connect_is_not_taken_from_the_time_to_answer() {
+    let (bench, authority) = (bench().await, Authority::new());
+    let slow = Duration::from_millis(600);
+    let terminator = authority.terminate_after(slow, "127.0.0.1", bench.upstream.addr()).await;
+    let setup = Setup::new().config(|config| config.upstream.head_timeout = Duration::from_millis(400));
+    let proxy = authority.trusted(setup, terminator).await;
+    proxy.send("GET", "/_fake/echo", &[], "").await.is(200);
+
+    let setup = Setup::new().config(|config| config.upstream.connect_timeout = Duration::from_millis(200));
+    let proxy = authority.trusted(setup, terminator).await;
+    proxy.send("GET", "/_fake/echo", &[], "").await.is(504);
 }

@@ -1,0 +1,243 @@
+//! A place in a JSON text: what is there, into it, or past it.
+//!
+//! It takes exactly what serde_json's `IgnoredAny` takes, no more and no less; a property test holds them together.
+//! That includes bytes that are not UTF-8 in strings: only what is kept is checked, by [`Scan::since`].
+
+mod past;
+
+use std::borrow::Cow;
+use std::mem;
+
+use past::{Past, Stuck};
+
+/// A place in a text.
+pub(super) struct Scan<'b> {
+    text: &'b [u8],
+    rest: &'b [u8],
+    /// Directly behind the opening bracket of what was entered.
+    entered: bool,
+    /// The closing brackets that are due while a value is passed; here for its memory.
+    due: Vec<u8>,
+}
+
+/// What should have been where.
+#[derive(Debug)]
+pub(super) struct Unexpected {
+    pub(super) offset: usize,
+    pub(super) expected: &'static str,
+}
+
+/// A member's name as it is written, without its quotes.
+pub(super) struct Name<'b>(&'b [u8]);
+
+impl<'b> Scan<'b> {
+    pub(super) fn new(text: &'b [u8]) -> Self {
+        Scan { text, rest: text, entered: false, due: Vec::new() }
+    }
+
+    /// How many bytes of the text lie behind.
+    pub(super) fn offset(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// The first byte of what comes next, blanks left behind.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        self.rest = past::blanks(self.rest);
+        self.rest.first().copied()
+    }
+
+    /// Goes past the next value.
+    pub(super) fn skip(&mut self) -> Result<(), Unexpected> {
+        let past = past::value(self.rest, &mut self.due);
+        self.go(past)
+    }
+
+    /// Goes into the array or object that was peeked at.
+    pub(super) fn enter(&mut self) {
+        self.step();
+        self.entered = true;
+    }
+
+    /// Goes to the next element of the array that was entered; `false` behind its end.
+    pub(super) fn element(&mut self) -> Result<bool, Unexpected> {
+        self.next(b']')
+    }
+
+    /// Goes to the value of the next member of the object that was entered; `None` behind its end.
+    pub(super) fn member(&mut self) -> Result<Option<Name<'b>>, Unexpected> {
+        if !self.next(b'}')? {
+            return Ok(None);
+        }
+        self.peek();
+        let quoted = self.rest;
+        self.go(past::name(quoted))?;
+        let length = quoted.len() - self.rest.len();
+        self.go(past::colon(self.rest))?;
+        Ok(quoted.get(1..length - 1).map(Name))
+    }
+
+    /// The text from an earlier place to this one.
+    pub(super) fn since(&self, offset: usize) -> Result<&'b str, Unexpected> {
+        let text = self.text.get(offset..self.offset()).unwrap_or_default();
+        str::from_utf8(text)
+            .map_err(|error| Unexpected { offset: offset + error.valid_up_to(), expected: "UTF-8" })
+    }
+
+    /// Only blanks may be left.
+    pub(super) fn end(&mut self) -> Result<(), Unexpected> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.unexpected("the end")),
+        }
+    }
+
+    /// Goes to what an array or object has next; `false` behind its closing bracket.
+    fn next(&mut self, close: u8) -> Result<bool, Unexpected> {
+        let first = mem::take(&mut self.entered);
+        match self.peek() {
+            Some(byte) if byte == close => {
+                self.step();
+                Ok(false)
+            }
+            _ if first => Ok(true),
+            Some(b',') => {
+                self.step();
+                Ok(true)
+            }
+            _ => Err(self.unexpected(past::COMMA)),
+        }
+    }
+
+    fn step(&mut self) {
+        self.rest = self.rest.get(1..).unwrap_or_default();
+    }
+
+    fn go(&mut self, past: Past<'b>) -> Result<(), Unexpected> {
+        match past {
+            Ok(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            Err(Stuck { rest, expected }) => {
+                self.rest = rest;
+                Err(self.unexpected(expected))
+            }
+        }
+    }
+
+    #[cold]
+    fn unexpected(&self, expected: &'static str) -> Unexpected {
+        Unexpected { offset: self.offset(), expected }
+    }
+}
+
+impl<'b> Name<'b> {
+    /// The name itself, escapes undone; `None` for one that is no text (half a surrogate pair), which no path can name.
+    pub(super) fn text(&self) -> Option<Cow<'b, [u8]>> {
+        if self.0.contains(&b'\\') {
+            let text: String = serde_json::from_slice(&[b"\"", self.0, b"\""].concat()).ok()?;
+            return Some(Cow::Owned(text.into_bytes()));
+        }
+        Some(Cow::Borrowed(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Pieces of which JSON and almost JSON are made; strings of about eight bytes and more.
+    const PIECES: [&str; 40] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\\"",
+        "\\u00e9",
+        "\\ud800",
+        "\\u12g4",
+        "\\x",
+        " ",
+        "\n\t\r ",
+        "0",
+        "-",
+        "1",
+        "23",
+        ".",
+        "e",
+        "E+",
+        "true",
+        "false",
+        "null",
+        "nul",
+        "\"a\":",
+        "\"\"",
+        "\"seven77\"",
+        "\"eight888\"",
+        "\"nine99999\"",
+        "\"sixteen-sixteen-\"",
+        "é",
+        "[1,2]",
+        "{\"b\":[]}",
+        "\u{1}",
+        "\u{7f}",
+        "\u{1f}",
+        "-0.5e-3",
+        "\"\\\\\"",
+    ];
+
+    fn ours(text: &[u8]) -> Result<(), Unexpected> {
+        let mut scan = Scan::new(text);
+        scan.skip().and_then(|()| scan.end())
+    }
+
+    /// The same, by going into everything.
+    fn walked(text: &[u8]) -> Result<(), Unexpected> {
+        fn value(scan: &mut Scan<'_>) -> Result<(), Unexpected> {
+            match scan.peek() {
+                Some(b'[') => {
+                    scan.enter();
+                    while scan.element()? {
+                        value(scan)?;
+                    }
+                    Ok(())
+                }
+                Some(b'{') => {
+                    scan.enter();
+                    while scan.member()?.is_some() {
+                        value(scan)?;
+                    }
+                    Ok(())
+                }
+                _ => scan.skip(),
+            }
+        }
+        let mut scan = Scan::new(text);
+        value(&mut scan).and_then(|()| scan.end())
+    }
+
+    fn agree(text: &[u8]) {
+        let theirs = serde_json::from_slice::<IgnoredAny>(text);
+        let shown = String::from_utf8_lossy(text);
+        for ours in [ours(text), walked(text)] {
+            assert_eq!(ours.is_ok(), theirs.is_ok(), "{shown:?}: {ours:?}, serde_json: {theirs:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_takes_what_serde_json_takes(pieces in vec(proptest::sample::select(PIECES.as_slice()), 0..12)) {
+            agree(pieces.concat().as_bytes());
+        }
+    }
+}
