@@ -3,14 +3,15 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench
 
-help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## This list; demo takes options: make demo ARGS="--listen 127.0.0.1:8090"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Proxy, stand-in ABConnect and store in one process, with commands to try (Ctrl-C ends it)
+demo: ## Proxy and stand-in ABConnect in one process, and what to try
 	@scripts/install cc=build-essential
-	cargo run --quiet --features demo -- demo $(ARGS)
+	@echo "building; the first time takes some minutes"
+	@cargo run --quiet --features demo -- demo $(ARGS)
 
-test: ## All tests, against a real redis-server and both Python SDKs; installs what is missing
+test: ## All tests: a real redis-server, both Python SDKs
 	@scripts/install cc=build-essential redis-server
 	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
 	cargo test --workspace --all-features
@@ -22,6 +23,6 @@ check: ## Formatting, clippy and doc warnings; nothing may be left
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 
-bench: ## What projecting costs, and how much faster a warm read is than a cold one
+bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
 	cargo bench --all-features

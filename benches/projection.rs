@@ -28,7 +28,7 @@ const ROUNDS: usize = 101;
 /// At least this many times faster than the plain way,
 const FASTER: f64 = 8.0;
 /// at most this many times as long as reading and keeping nothing,
-const FLOOR: f64 = 1.4;
+const FLOOR: f64 = 1.25;
 /// and with a peak below this.
 const PEAK: usize = 64 * 1024;
 

@@ -208,3 +208,54 @@ impl Admission {
         until.is_some_and(|until| until > Instant::now())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::{Class, Classifier},
+        config::{
+            check::{Overrides, load},
+            profile::Profile,
+        },
+    };
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn admission() -> (Admission, Read) {
+        let mut config = load(Profile::Panels.source(), Overrides::default()).unwrap().0;
+        config.admission = config::Admission::Upstream { vouch_limit: LIMIT, vouch_for: VouchFor::Key };
+        let uri = http::Uri::from_static("/api/Seller");
+        let class = Classifier::new(&config).classify(&http::Method::GET, &uri, &HeaderMap::new(), false);
+        let Class::Read(read) = class else { panic!("a read") };
+        (Admission::new(&config, Clock::system()), read)
+    }
+
+    fn caller(admission: &Admission, read: &Read, token: &str) -> Caller {
+        let value = format!("Bearer {token}").parse().unwrap();
+        admission.caller(read, &[(http::header::AUTHORIZATION, value)].into_iter().collect()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vouch_counts_from_when_the_question_was_sent() {
+        let (admission, read) = admission();
+        let asking = caller(&admission, &read, "a");
+        tokio::time::advance(LIMIT / 2).await;
+        admission.vouch(&asking, Some(7));
+        assert_eq!(admission.standing(&caller(&admission, &read, "a")), Standing::Admitted(Some(7)));
+        tokio::time::advance(LIMIT / 2).await;
+        assert_eq!(admission.standing(&caller(&admission, &read, "a")), Standing::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dispute_has_two_tokens_that_meet_not_long_ago() {
+        let (admission, read) = admission();
+        let (one, other) = (caller(&admission, &read, "a"), caller(&admission, &read, "b"));
+        assert!(admission.dispute(&read, &one).is_none());
+        assert!(admission.dispute(&read, &one).is_none(), "with itself");
+        let before = admission.dispute(&read, &other).unwrap();
+        assert_eq!(before.authorization(), Some("Bearer a"));
+        tokio::time::advance(LIMIT).await;
+        assert!(admission.dispute(&read, &one).is_none(), "long ago");
+    }
+}

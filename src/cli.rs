@@ -60,7 +60,7 @@ pub enum Command {
         after_help = "Example: catproxy check --config my.toml\nExits with 0 if it would run, else with 1."
     )]
     Check(Options),
-    /// Read a page of the upstream's JSON and write what a route keeps of it
+    /// Read a page of the upstream's JSON from the standard input and write what a route keeps of it
     #[command(after_help = "Example: catproxy project --route catalogs < page.json")]
     Project(Project),
     /// Run the proxy before a stand-in upstream, with entries in memory: nothing else is needed

@@ -125,8 +125,6 @@ pub enum ProjectError {
     Syntax {
         /// The byte of the body at which it stops to be JSON.
         offset: usize,
-        /// What was expected there.
-        source: Expected,
     },
     /// There is no array where the items should be.
     #[error("the body has no list at {path}")]
@@ -169,11 +167,6 @@ pub enum ProjectError {
     #[error("the projected page is larger than 4 GiB")]
     TooLarge,
 }
-
-/// What JSON would have had at a place.
-#[derive(Debug, thiserror::Error)]
-#[error("expected {0}")]
-pub struct Expected(&'static str);
 
 /// What failed in a search.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,7 @@ use crate::{
     fill::{FillError, Filler},
     forward::Forwarder,
     guard, respond,
-    telemetry::Telemetry,
+    telemetry::{Chain, Telemetry},
     upstream::{Upstream, UpstreamUnusable},
 };
 
@@ -116,7 +116,7 @@ impl Proxy {
                 respond::forwarded(answer, reason)
             }
             Err(error) => {
-                tracing::warn!(%error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "not forwarded");
+                tracing::warn!("not forwarded: {}", Chain(&error));
                 respond::unforwarded(&error, reason)
             }
         }

@@ -64,7 +64,7 @@ pub enum StartError {
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} (another address: --listen)")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -120,3 +120,19 @@ impl Telemetry {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
     }
 }
+
+/// An error and its causes in one line, for the log.
+#[derive(Debug)]
+pub struct Chain<'e>(pub &'e dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(source) = cause {
+            write!(out, ": {source}")?;
+            cause = source.source();
+        }
+        Ok(())
+    }
+}

@@ -116,7 +116,7 @@ pub enum Close {
     Silent,
     /// It closes instead of an answer.
     Unanswered,
-    /// It is reset instead of an answer or, with [`Rule::truncate`], after the bytes that are left of it.
+    /// It is reset instead of an answer or, where the body is truncated, after the bytes that are left of it.
     Reset,
 }
 

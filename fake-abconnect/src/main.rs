@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
@@ -123,7 +124,18 @@ impl Flags {
 }
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where nobody can read it, the exit code still tells.
+            let _ = writeln!(io::stderr().lock(), "error: the stand-in does not run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> io::Result<()> {
     let options = Flags::parse().options();
     let users = options.users.clone();
     let running = FakeAbconnect::start(options)?;
@@ -138,7 +150,7 @@ fn greet(running: &Running, users: &[User]) -> io::Result<()> {
     let url = running.url();
     let mut out = io::stdout().lock();
     writeln!(out, "Catalog API     {url}/api")?;
-    writeln!(out, "Tokens          {url}/connect/token")?;
+    writeln!(out, "Tokens          {url}/connect/token  (any client_id)")?;
     writeln!(out, "Knobs and calls {url}/_fake/knobs {url}/_fake/calls")?;
     for user in users {
         writeln!(out, "User            {} / {} ({:?})", user.name, user.password, user.access)?;

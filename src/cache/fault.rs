@@ -37,7 +37,7 @@ impl fmt::Display for Fault {
             Self::Absent => "there is none",
             Self::Late => "no answer in time",
             Self::Connection => "no connection",
-            Self::Refused => "refused",
+            Self::Refused => "refused (full, read-only, or without the right)",
             Self::Unready => "not ready",
             Self::TooLarge => "entry too large",
             Self::Internal => "internal failure",

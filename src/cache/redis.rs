@@ -36,6 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Entries in a Redis server.
 pub(super) struct Redis {
     pool: bb8::Pool<Connector>,
+    connector: Connector,
     breaker: Breaker,
     max_entry_bytes: usize,
     commands: AtomicU64,
@@ -50,6 +51,7 @@ impl Redis {
         // The redis crate brings rustls without a provider; a second call finds the first one's and leaves it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::open(url).map_err(|error| UnusableUrl(error.kind()))?;
+        let connector = Connector::new(client);
         let pool = bb8::Pool::builder()
             .max_size(CONNECTIONS)
             .retry_connection(false)
@@ -57,14 +59,20 @@ impl Redis {
             .max_lifetime(None)
             .idle_timeout(None)
             .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(Connector::new(client));
-        Ok(Self { pool, breaker: Breaker::default(), max_entry_bytes, commands: AtomicU64::new(0) })
+            .build_unchecked(connector.clone());
+        Ok(Self {
+            pool,
+            connector,
+            breaker: Breaker::default(),
+            max_entry_bytes,
+            commands: AtomicU64::new(0),
+        })
     }
 
     /// Connects before the first request does. Where that fails the breaker opens at once, so that a
     /// server that was never there costs no request anything.
     pub(super) async fn greet(&self) {
-        if !self.probe().await && self.breaker.open() {
+        if !probe(&self.connector).await && self.breaker.open() {
             self.report_away(Fault::Connection);
         }
     }
@@ -244,15 +252,11 @@ impl Redis {
     /// Says once that the store is away, and once that it is back.
     fn report_away(&self, fault: Fault) {
         tracing::warn!(reason = %fault, "Redis is away: lists come from the upstream until it is back");
-        let (breaker, connector) = (self.breaker.clone(), self.pool.clone());
+        let (breaker, connector) = (self.breaker.clone(), self.connector.clone());
         tokio::spawn(async move {
             breaker.probe_until_back(|| probe(&connector)).await;
             tracing::info!("Redis is back");
         });
-    }
-
-    async fn probe(&self) -> bool {
-        probe(&self.pool).await
     }
 
     /// Commands sent since the start, probes not counted.
@@ -268,19 +272,11 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// Whether a connection can be had that answers. A pooled one that is not broken is asked first;
-/// one that does not answer is thrown away.
-async fn probe(pool: &bb8::Pool<Connector>) -> bool {
-    let by = Deadline::after(CONNECT_TIMEOUT);
-    let Ok(Ok(pooled)) = by.within(pool.get()).await else { return false };
-    let mut handle = pooled.clone();
-    drop(pooled);
-    if handle.broken.load(Ordering::Relaxed) {
-        return false;
-    }
-    let answered = matches!(by.within(handle.ping()).await, Ok(Ok(())));
-    handle.broken.store(!answered, Ordering::Relaxed);
-    answered
+/// Whether a connection can be had that answers. Not through the pool, which waits where a connect is refused.
+async fn probe(connector: &Connector) -> bool {
+    use bb8::ManageConnection as _;
+    let asked = async { connector.connect().await?.ping().await };
+    matches!(Deadline::after(CONNECT_TIMEOUT).within(asked).await, Ok(Ok(())))
 }
 
 /// Why a URL cannot be used; the URL itself may hold a password and is not repeated.

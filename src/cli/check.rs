@@ -5,13 +5,17 @@ use std::{
     process::ExitCode,
 };
 
-use super::options::{Environment, Options};
+use super::{
+    logging::Logging,
+    options::{Environment, Options},
+};
 use crate::config::report::Report;
 
 /// Prints what would run to the standard output, or the problems to the standard error. Exits with 0 if it
 /// would run, warnings or not, and with 1 otherwise.
 pub fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
-    let (config, warnings) = match options.load(environment) {
+    let loaded = Logging::load(environment).and_then(|_| options.load(environment));
+    let (config, warnings) = match loaded {
         Ok(loaded) => loaded,
         Err(report) => return refuse(report, environment),
     };
@@ -28,6 +32,6 @@ pub(super) fn refuse(report: Report, environment: Environment<'_>) -> ExitCode {
     let report = report.coloured(colour);
     let problems = if report.count() == 1 { "problem" } else { "problems" };
     // Where nobody can read it, the exit code still tells.
-    let _ = writeln!(err, "{report}\n\n{} {problems}; nothing would run", report.count());
+    let _ = writeln!(err, "{report}\n\n{} {problems}; it does not run", report.count());
     ExitCode::FAILURE
 }

@@ -77,28 +77,31 @@ fn welcome(config: &Config, demo: &Demo, stand: &fake_abconnect::Running) -> Str
     format!(
         r#"
 catproxy    {proxy}
-ABConnect   {upstream}  (a stand-in with made-up data; it takes {latency} ms for an answer)
+ABConnect   {upstream}  (a stand-in, {latency} ms an answer)
 store       {store}
 
 A token of the user `{USER}`, valid for an hour:
 
 TOKEN={token}
 
-Try, in another terminal (each prints the head of the answer and the seconds it took):
+Try, in another terminal:
 
 1. Cold: `fwd=miss`. All pages are fetched, projected and stored.
-curl -s -o /dev/null -D - -w '%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
+curl -s -o /dev/null -D - -w '%{{time_total}} s\n' \
+  -H "Authorization: Bearer $TOKEN" \
   '{proxy}/api/Seller?PageNumber=1&PageSize=500'
 
-2. Warm: `hit`, and no call to ABConnect. Any page comes from the same copy.
-curl -s -D - -w '\n%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
+2. Warm: `hit`. Any page comes from the same copy, without ABConnect.
+curl -s -D - -w '\n%{{time_total}} s\n' \
+  -H "Authorization: Bearer $TOKEN" \
   '{proxy}/api/Seller?PageNumber=7&PageSize=3'
 
-3. Forwarded untouched: `fwd=bypass; detail=query` says why; all fields are there.
-curl -s -D - -w '\n%{{time_total}} s\n' -H "Authorization: Bearer $TOKEN" \
-  '{proxy}/api/Seller?Name=gallery&PageSize=2'
+3. Forwarded, untouched: `fwd=bypass; detail=query`. All fields are there.
+curl -s -D - -w '\n%{{time_total}} s\n' \
+  -H "Authorization: Bearer $TOKEN" \
+  '{proxy}/api/Seller?Name=Fine&PageSize=1'
 
-The catalogs of a seller, today's and later ones: {proxy}/api/Catalog?SellerIds={seller}&PageSize=200
+Seller {seller} has the most catalogs: try /api/Catalog?SellerIds={seller}, too.
 
 Ctrl-C ends it.
 "#,

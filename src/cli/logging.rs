@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::options::{Environment, variable};
 use crate::config::report::Report;
@@ -45,12 +45,12 @@ impl Logging {
             }
         };
         let filter = variable(environment, "CATPROXY_LOG")?;
-        if let Some(Err(error)) = filter.as_deref().map(EnvFilter::try_new) {
-            let title = format!("CATPROXY_LOG is no filter: {error}");
-            return Err(Report::of(
-                title,
-                Some("a filter is, for instance, info or info,catproxy=debug".to_owned()),
-            ));
+        if let Some(part) =
+            filter.as_deref().and_then(|filter| filter.split(',').find(|part| !is_directive(part)))
+        {
+            let title = format!("CATPROXY_LOG is no filter: {part:?}");
+            let help = "error, warn, info, debug, trace or off, or such as info,catproxy::fill=debug";
+            return Err(Report::of(title, Some(help.to_owned())));
         }
         Ok(Self { filter, format })
     }
@@ -68,4 +68,10 @@ impl Logging {
             LogFormat::Json => log.json().try_init(),
         };
     }
+}
+
+/// A level, or a module and its level. The library takes any word for a module, and then logs nothing else.
+fn is_directive(part: &str) -> bool {
+    let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+    level.trim().parse::<LevelFilter>().is_ok()
 }

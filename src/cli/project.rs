@@ -5,14 +5,18 @@ use std::{
     process::ExitCode,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{Project, check, options::Environment};
 use crate::{
+    clock::Clock,
     config::{Route, RouteKind},
+    page::{Collection, keep},
     project::{ProjectError, ProjectedPage},
 };
 
 /// How much of each text is shown.
-const SHOWN: usize = 300;
+const SHOWN: usize = 50;
 
 /// Reads the standard input, writes what is kept to the standard output and the comparison to the standard
 /// error, so that the output can be piped on.
@@ -30,7 +34,7 @@ pub(super) fn run(project: &Project, environment: Environment<'_>) -> ExitCode {
         return fail(&format!("the standard input does not read: {error}"));
     }
     match kept(route, &body) {
-        Ok(page) => match show(route, &body, &page) {
+        Ok(page) => match show(route, &config.time_zone, &body, &page) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
@@ -45,8 +49,15 @@ fn kept(route: &Route, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
     }
 }
 
-fn show(route: &Route, body: &[u8], page: &ProjectedPage) -> io::Result<()> {
-    let mut after = page.text.clone();
+fn show(route: &Route, zone: &TimeZone, body: &[u8], page: &ProjectedPage) -> io::Result<()> {
+    let items = page.items.clone();
+    let all =
+        Collection { text: page.text.clone().into(), total: items.len() as u64, items, kept_from: None };
+    let kept = match &route.keep {
+        Some(keep) => keep::from_today(all, &keep.field, Clock::system().today(zone), zone).0,
+        None => all,
+    };
+    let mut after = kept.text.to_vec();
     if let RouteKind::List { .. } = route.kind {
         after.insert(0, b'[');
         after.push(b']');
@@ -64,6 +75,10 @@ fn show(route: &Route, body: &[u8], page: &ProjectedPage) -> io::Result<()> {
         body.len().saturating_sub(after.len()),
         page.items.len()
     )?;
+    let past = page.items.len() - kept.items.len();
+    if past > 0 {
+        writeln!(err, "dropped {past:>9} items  are before today, or without a date")?;
+    }
     for (field, count) in route.projection.field_names().zip(&page.absent).filter(|(_, count)| **count > 0) {
         writeln!(err, "absent  {count:>9} items  have no `{field}`")?;
     }

@@ -1,6 +1,9 @@
 //! `catproxy serve`: runs until it is told to stop.
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,6 +16,7 @@ use crate::{
     clock::Clock,
     config::Config,
     server::{self, Server, StartError, Stopped},
+    telemetry::Chain,
 };
 
 /// The exit code of a stop that had to cut off what took too long.
@@ -52,33 +56,25 @@ pub(super) fn told_to_stop() -> impl Future<Output = ()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: what is in flight is finished first");
+        tracing::info!("stopping: finishing what is in flight");
     }
 }
 
 /// Says how it went.
 pub(super) fn ended(outcome: Result<Stopped, StartError>) -> ExitCode {
     match outcome {
-        Ok(Stopped::Drained) => ExitCode::SUCCESS,
+        Ok(Stopped::Drained) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
         Ok(Stopped::CutOff) => {
             tracing::warn!("some requests took too long and were cut off");
             ExitCode::from(CUT_OFF)
         }
         Err(error) => {
-            tracing::error!("{}", chain(&error));
+            // Not through the log, whose filter may say nothing. Where nobody can read it, the exit code tells.
+            let _ = writeln!(io::stderr().lock(), "error: {}", Chain(&error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

@@ -165,10 +165,8 @@ impl WritePattern {
         let method = match method {
             "*" => None,
             "GET" | "HEAD" | "OPTIONS" | "TRACE" => return fail("this method does not write"),
-            _ if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
-                Some(method.to_owned())
-            }
-            _ => return fail("a method is written in capitals; `*` is any"),
+            "POST" | "PUT" | "PATCH" | "DELETE" => Some(method.to_owned()),
+            _ => return fail("a method is POST, PUT, PATCH, DELETE, or `*` for any"),
         };
         let path = PathPattern::parse(path, true)
             .map_err(|error| PatternError { offset: error.offset + text.len() - path.len(), ..error })?;

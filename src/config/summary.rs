@@ -72,7 +72,7 @@ impl Config {
         ]);
         for route in &self.routes {
             lines.push(format!("route          {route}"));
-            lines.push(format!("  {}", route.description));
+            lines.extend(folded(&route.description).map(|part| format!("  {part}")));
             lines.push(format!("  invalidated by {}", list(&route.invalidated_by)));
         }
         lines.push(format!("harmless       {}", list(&self.harmless)));
@@ -84,7 +84,16 @@ impl Config {
 
 fn list(writes: &[impl fmt::Display]) -> String {
     let writes: Vec<_> = writes.iter().map(ToString::to_string).collect();
-    if writes.is_empty() { "-".to_owned() } else { writes.join(", ") }
+    if writes.is_empty() { "-".to_owned() } else { writes.join(",\n                 ") }
+}
+
+/// A route's description with its settings on a line and each field on one of its own.
+fn folded(description: &str) -> impl Iterator<Item = String> {
+    let (settings, fields) = description.split_once(" fields={").unwrap_or((description, ""));
+    let fields = fields.split_inclusive("], ").map(|field| format!("  {}", field.trim_end_matches(", ")));
+    settings.split(" items=").map(str::to_owned).chain(fields).enumerate().map(|(place, part)| {
+        if place == 1 && !part.starts_with(' ') { format!("items={part}") } else { part }
+    })
 }
 
 impl fmt::Display for StoreKind {

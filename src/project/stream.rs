@@ -10,12 +10,12 @@ mod item;
 mod list;
 mod scan;
 
-use scan::{Scan, Unexpected};
+use scan::{NotJson, Scan};
 
 use super::path::Step;
 use super::plan::Plan;
 use super::text::Text;
-use super::{Expected, ProjectError, ProjectedPage};
+use super::{ProjectError, ProjectedPage};
 
 /// The page that a body holds at these steps; `None` if there is no list.
 pub(super) fn list(plan: &Plan, steps: &[Step], body: &[u8]) -> Result<Option<ProjectedPage>, ProjectError> {
@@ -86,8 +86,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 }
 
-impl From<Unexpected> for ProjectError {
-    fn from(Unexpected { offset, expected }: Unexpected) -> Self {
-        ProjectError::Syntax { offset, source: Expected(expected) }
+impl From<NotJson> for ProjectError {
+    fn from(NotJson(offset): NotJson) -> Self {
+        ProjectError::Syntax { offset }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     fill::FillError,
     page::Collection,
     respond::{self, Because, CacheStatus, Served},
+    telemetry::Chain,
 };
 
 /// Why a read is not answered from an entry.
@@ -242,7 +243,7 @@ impl Proxy {
             Err(error @ FillError::Unfit(_)) => self.0.telemetry.unfit(route, "not the list", error),
             Err(error @ FillError::Contradiction(_)) => self.0.telemetry.unfit(route, "contradiction", error),
             Err(error @ (FillError::Upstream(_) | FillError::Truncated | FillError::Late(_))) => {
-                tracing::warn!(route, %error, "not filled");
+                tracing::warn!(route, "not filled: {}", Chain(error));
             }
         }
     }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use catproxy::config::profile::Profile;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use catproxy::config::{Config, profile::Profile};
 use fake_abconnect::{Generation, Matching, Rule, WrongJson};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
-use crate::support::{Setup, send};
+use crate::support::{PATIENCE, Setup, send, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 
@@ -466,4 +471,159 @@ async fn freshness_counts_from_the_beginning_of_the_fill() {
     let warm = bench.get_as(&token, SELLERS).await;
     warm.came("hit; ttl=19");
     assert!(warm.field("age").starts_with("10"), "{warm:?}");
+}
+
+#[tokio::test]
+async fn each_bound_of_a_fill_counts_for_itself() {
+    let bounds: [fn(&mut Config); 4] = [
+        |config| config.fill.max_items = 729,
+        |config| config.fill.max_pages = 1,
+        |config| config.fill.max_page_bytes = 1000,
+        |config| config.fill.max_bytes = 1000,
+    ];
+    for (place, bound) in bounds.into_iter().enumerate() {
+        let bench = Setup::new().config(bound).start().await;
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=bypass; detail=too-large");
+        assert_eq!(reply.items().len(), 500, "bound {place}: as the upstream answers it");
+    }
+}
+
+#[tokio::test]
+async fn another_page_than_the_one_asked_for_is_no_part_of_a_list() {
+    let bench = Setup::new().start().await;
+    let body = r#"{"items":[{"id":1}],"totalItems":1,"totalPages":1,"pageNumber":2}"#;
+    bench.upstream.rule(Rule { body: Some(body.to_owned()), ..Rule::default() });
+    bench.get(SELLERS).await.is(200).came("fwd=bypass; detail=unfit");
+}
+
+#[tokio::test]
+async fn a_refused_fill_tells_the_challenge_and_is_for_nobody_else() {
+    let bench = Setup::new().start().await;
+    let reply = bench.get_as(&bench.upstream.expired_token("demo"), SELLERS).await;
+    reply.is(401).came("fwd=miss; fwd-status=401");
+    assert_eq!(reply.field("www-authenticate"), "Bearer");
+    assert_eq!(reply.field("cache-control"), "private, no-cache");
+}
+
+#[tokio::test]
+async fn a_fill_that_takes_too_long_is_given_up() {
+    let bench = Setup::new().config(|config| config.fill.timeout = Duration::from_millis(100)).start().await;
+    bench.upstream.rule(Rule { hang: true, ..Rule::default() });
+    bench.get(SELLERS).await.is(504).came("fwd=miss; detail=unanswered");
+}
+
+#[tokio::test]
+async fn no_more_fills_go_at_a_time_than_configured() {
+    let bench = Setup::new().config(|config| config.fill.parallel_fills = 1).start().await;
+    let token = bench.upstream.token("demo");
+    let list = "/api/Catalog?SellerIds=42";
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let others = async {
+        gate.arrived(1).await;
+        let open = async {
+            // Once it is joined, the second fill has begun and waits for its turn.
+            until("joined", || async { bench.proxy.inside.telemetry().count("joined") == 1 }).await;
+            gate.open();
+        };
+        tokio::join!(bench.get_as(&token, list), bench.get_as(&token, list), open)
+    };
+    let (first, (second, third, ())) = tokio::join!(bench.get_as(&token, SELLERS), others);
+    first.is(200).came("fwd=miss");
+    let mut statuses = [second.field("cache-status"), third.field("cache-status")];
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["catproxy; fwd=miss", "catproxy; fwd=miss; collapsed"]);
+    let targets: Vec<String> = bench.upstream.calls().into_iter().map(|call| call.target).collect();
+    assert!(targets[1].starts_with("/api/Seller") && targets[2].starts_with("/api/Catalog"), "{targets:?}");
+}
+
+#[tokio::test]
+async fn as_many_pages_are_asked_for_at_a_time_as_configured() {
+    let bench = Setup::new().config(|config| config.fill.parallel_pages = 3).start().await;
+    bench.upstream.knobs(|knobs| knobs.max_page_size = 10);
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let read = async { bench.get(SELLERS).await };
+    let pages = async {
+        gate.arrived(1).await;
+        gate.release(1);
+        gate.arrived(4).await;
+        gate.open();
+    };
+    let (reply, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(read, pages) }).await.unwrap();
+    assert_eq!(reply.items().len(), 500);
+    // Each page in flight has a connection; one more may be opened while a finished one is given back.
+    assert!(bench.upstream.connections() <= 6, "{}", bench.upstream.connections());
+}
+
+#[tokio::test]
+async fn a_page_in_any_coding_that_was_asked_for_is_read() {
+    let page = br#"{"items":[{"id":1,"name":"a"}],"pageNumber":1,"totalPages":1,"totalItems":1}"#;
+    for coding in ["gzip", "br", "zstd"] {
+        let coded = match coding {
+            "gzip" => all(GzipEncoder::new(&page[..])).await,
+            "br" => all(BrotliEncoder::new(&page[..])).await,
+            _ => all(ZstdEncoder::new(&page[..])).await,
+        };
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (proxy, _) = Setup::new().proxy(&format!("http://{}", upstream.local_addr().unwrap())).await;
+        let answer = async {
+            let (mut stream, _) = upstream.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let asked = String::from_utf8(head).unwrap().to_lowercase();
+            assert!(asked.contains("accept-encoding: gzip, br, zstd\r\n"), "{asked}");
+            let length = coded.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            stream.write_all(&[head.as_bytes(), &coded].concat()).await.unwrap();
+            stream
+        };
+        let (reply, _stream) =
+            tokio::join!(proxy.send("GET", SELLERS, &[("Authorization", "Bearer a")], ""), answer);
+        reply.is(200).came("fwd=miss");
+        assert_eq!(reply.items(), [json!({"id": 1, "name": "a"})], "{coding}");
+    }
+}
+
+async fn all(mut reader: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn pages_that_count_different_totals_are_no_list() {
+    let bench = Setup::new().start().await;
+    for (number, total) in [(1, 2), (2, 3)] {
+        let body = format!(
+            r#"{{"items":[{{"id":{number}}}],"totalItems":{total},"totalPages":2,"pageNumber":{number}}}"#
+        );
+        let on = Matching::path("/api/Seller").query(format!("PageNumber={number}"));
+        bench.upstream.rule(Rule { on, body: Some(body), ..Rule::default() });
+    }
+    bench.get(SELLERS).await.is(200).came("fwd=bypass; detail=unfit");
+}
+
+#[tokio::test]
+async fn a_page_that_does_not_say_it_is_json_is_none() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (proxy, _) = Setup::new().proxy(&format!("http://{}", upstream.local_addr().unwrap())).await;
+    let page = r#"{"items":[{"id":1}],"pageNumber":1,"totalPages":1,"totalItems":1}"#;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = upstream.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n";
+            stream.write_all(format!("{head}{page}").as_bytes()).await.unwrap();
+        }
+    });
+    let reply = proxy.send("GET", SELLERS, &[("Authorization", "Bearer a")], "").await;
+    reply.is(200).came("fwd=bypass; detail=unfit");
+    assert_eq!(reply.body, page);
 }

@@ -275,3 +275,112 @@ async fn an_entry_that_somebody_made_live_for_ever_is_none() {
     bench.get(SELLERS).await.is(200).came("fwd=miss");
     bench.get(SELLERS).await.is(200).came("hit");
 }
+
+#[tokio::test]
+async fn a_change_while_redis_cannot_void_is_seen_though_no_total_tells_it() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    let nowhere = free_port().to_string();
+    server.command(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]).await;
+    server.command(&["REPLICAOF", "127.0.0.1", &nowhere]).await;
+    let body = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
+    bench.write("PUT", "/api/Seller/42", body).await.is(200);
+    let is_renamed = || async {
+        let items = bench.get(SELLERS).await.items();
+        items.iter().any(|item| item["id"] == 42 && item["name"] == "Renamed")
+    };
+    for _ in 0..5 {
+        assert!(is_renamed().await);
+    }
+    server.command(&["REPLICAOF", "NO", "ONE"]).await;
+    is_cached_again(&bench).await;
+    assert!(is_renamed().await);
+}
+
+#[tokio::test]
+async fn of_a_huge_value_under_our_key_no_more_is_read_than_an_entry_may_have() {
+    let server = RedisServer::start().await;
+    let bench =
+        Setup::new().redis(&server).config(|config| config.store.max_entry_bytes = 1 << 20).start().await;
+    bench.get(SELLERS).await.is(200);
+    server.command(&["SET", "cat_sellers_all", &"x".repeat(8 << 20)]).await;
+    let sent = || async {
+        let info: String = redis::from_redis_value(server.command(&["INFO", "stats"]).await).unwrap();
+        let bytes = info.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        bytes.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = sent().await;
+    bench.get(SELLERS).await.is(200).came("fwd=miss");
+    let bytes = sent().await - before;
+    assert!(bytes < 2 << 20, "{bytes} bytes were read");
+}
+
+#[tokio::test]
+async fn a_generation_past_half_its_life_is_renewed_by_the_next_fill() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    bench.get(SELLERS).await.is(200);
+    server.command(&["EXPIRE", "cat_gen_sellers", "1000"]).await;
+    server.command(&["DEL", "cat_sellers_all"]).await;
+    bench.get(SELLERS).await.is(200).came("fwd=miss");
+    let life: i64 = redis::from_redis_value(server.command(&["TTL", "cat_gen_sellers"]).await).unwrap();
+    assert!(life > 86_000, "{life} s");
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_serve_yet_is_not_asked_until_it_can() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    let nowhere = free_port().to_string();
+    server.command(&["CONFIG", "SET", "replica-serve-stale-data", "no"]).await;
+    server.command(&["REPLICAOF", "127.0.0.1", &nowhere]).await;
+    for _ in 0..8 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss; detail=no-store");
+    }
+    let sent = bench.proxy.inside.store_commands();
+    for _ in 0..20 {
+        bench.get(SELLERS).await.is(200).came("fwd=miss; detail=no-store");
+    }
+    assert_eq!(bench.proxy.inside.store_commands(), sent, "no command while it is known to be away");
+    server.command(&["REPLICAOF", "NO", "ONE"]).await;
+    is_cached_again(&bench).await;
+}
+
+#[tokio::test]
+async fn the_store_too_counts_an_entrys_life_from_the_beginning_of_its_fill() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    let gate = bench.upstream.gate(fake_abconnect::Matching::path("/api/Seller"));
+    let held = Duration::from_millis(300);
+    let hold = async {
+        gate.arrived(1).await;
+        tokio::time::sleep(held).await;
+        gate.open();
+    };
+    tokio::join!(bench.get(SELLERS), hold).0.is(200);
+    let life: u64 = redis::from_redis_value(server.command(&["PTTL", "cat_sellers_all"]).await).unwrap();
+    assert!(Duration::from_millis(life) <= Duration::from_secs(300) - held, "{life} ms");
+}
+
+#[tokio::test]
+async fn a_connection_to_a_server_that_became_read_only_is_given_up() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    is_cached_again(&bench).await;
+    let clients = || async {
+        let list: String = redis::from_redis_value(server.command(&["CLIENT", "LIST"]).await).unwrap();
+        list.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect::<Vec<_>>()
+    };
+    let before = clients().await;
+    server.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]).await;
+    bench
+        .write("PUT", "/api/Seller/42", r#"{"name":"A","customerDisplayId":1,"isActive":true}"#)
+        .await
+        .is(200);
+    until("no old connection is left", || async {
+        !clients().await.iter().any(|client| before.contains(client))
+    })
+    .await;
+}

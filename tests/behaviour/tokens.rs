@@ -320,3 +320,127 @@ async fn a_token_too_long_to_be_one_is_forwarded() {
     let reply = bench.get_as(&"a".repeat(9000), SELLERS).await;
     reply.is(401).came("fwd=bypass; detail=token");
 }
+
+#[tokio::test]
+async fn a_403_forgets_the_token_for_its_route_and_for_no_other() {
+    let bench = Setup::new().start().await;
+    let list = "/api/Catalog?SellerIds=42";
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.is(200);
+    bench.get_as(&token, list).await.is(200);
+    let on = Matching::path("/api/Seller").query("Name=a");
+    bench.upstream.rule(Rule { on, status: Some(403), ..Rule::default() });
+    bench.get_as(&token, "/api/Seller?Name=a").await.is(403).came("fwd=bypass");
+    bench.upstream.clear_calls();
+    bench.get_as(&token, list).await.is(200).came("hit");
+    assert!(bench.upstream.calls().is_empty(), "the other route's yes still counts");
+    bench.get_as(&token, SELLERS).await.is(200).came("hit");
+    assert_eq!(bench.upstream.calls().len(), 1, "this route's is asked for anew");
+}
+
+#[tokio::test]
+async fn a_token_that_its_route_refused_meanwhile_asks_for_itself_beside_the_fill_that_it_led() {
+    let bench = Setup::new().start().await;
+    let token = bench.upstream.token("demo");
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageNumber=1&PageSize=500"));
+    let first = reading(&bench, SELLERS, &token);
+    gate.arrived(1).await;
+    let on = Matching::path("/api/Seller").query("Name=a");
+    bench.upstream.rule(Rule { on, status: Some(403), ..Rule::default() });
+    bench.get_as(&token, "/api/Seller?Name=a").await.is(403);
+    let second = reading(&bench, SELLERS, &token);
+    let question = Matching::path("/api/Seller").query("PageNumber=1&PageSize=1");
+    until("it asks", || async { !bench.upstream.calls_that(&question).is_empty() }).await;
+    gate.open();
+    first.await.unwrap().is(200);
+    second.await.unwrap().is(200);
+}
+
+#[tokio::test]
+async fn a_401_to_a_question_is_heard_though_its_client_left() {
+    let bench = Setup::new().start().await;
+    let list = "/api/Catalog?SellerIds=42";
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, list).await.is(200);
+    bench.get_as(&bench.upstream.token("second"), SELLERS).await.is(200);
+    bench.upstream.revoke(&token);
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let asking = reading(&bench, SELLERS, &token);
+    gate.arrived(1).await;
+    asking.abort();
+    let _ = asking.await;
+    bench.get_as(&token, list).await.is(200).came("hit");
+    gate.open();
+    until("the token is refused", || async { bench.get_as(&token, list).await.status == 401 }).await;
+}
+
+#[tokio::test]
+async fn an_object_that_a_second_token_asks_for_is_the_answer_to_its_question() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let (first, second) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    let target = "/api/Seller/42";
+    bench.get_as(&first, target).await.is(200).came("fwd=miss");
+    // Past the proxy: nothing is voided by it.
+    let authorization = format!("Bearer {first}");
+    let fields = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+    let body = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
+    send(bench.upstream.addr(), "PUT", target, &fields, body).await.is(200);
+    bench.upstream.clear_calls();
+    let asked = bench.get_as(&second, target).await;
+    asked.is(200).came("fwd=request; detail=question");
+    assert_eq!(asked.json()["name"], "Renamed");
+    assert_eq!(bench.upstream.calls().len(), 1);
+    let shared = bench.get_as(&first, target).await;
+    shared.came("hit");
+    assert_eq!(shared.body, asked.body);
+}
+
+#[tokio::test]
+async fn an_entry_that_ends_while_the_question_is_out_is_filled_anew() {
+    let bench = Setup::new().start().await;
+    bench.get(SELLERS).await.is(200);
+    bench.clock.forward(Duration::from_millis(299_500));
+    let gate = bench.upstream.gate(Matching::path("/api/Seller"));
+    let asking = reading(&bench, SELLERS, &bench.upstream.token("second"));
+    gate.arrived(1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    gate.open();
+    asking.await.unwrap().is(200).came("fwd=miss");
+}
+
+#[tokio::test]
+async fn who_is_refused_while_its_own_fill_flies_is_not_served_from_it() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let token = bench.upstream.token("demo");
+    let gate = bench.upstream.gate(Matching::path("/api/Seller/42"));
+    let read = reading(&bench, "/api/Seller/42", &token);
+    gate.arrived(1).await;
+    bench.upstream.revoke(&token);
+    bench.get_as(&token, "/api/Lot?PageSize=1").await.is(401);
+    gate.open();
+    read.await.unwrap().is(401);
+}
+
+#[tokio::test]
+async fn tokens_that_ask_for_a_cold_object_at_the_same_time_get_each_their_own_answer() {
+    let bench = Setup::new().profile(Profile::CatalogUi).start().await;
+    let gate = bench.upstream.gate(Matching::path("/api/Seller/42"));
+    let reads = ["demo", "second"].map(|user| reading(&bench, "/api/Seller/42", &bench.upstream.token(user)));
+    until("both ask", || async { gate.arrived_so_far() == 2 }).await;
+    gate.open();
+    for read in reads {
+        read.await.unwrap().is(200).came("fwd=miss");
+    }
+    assert_eq!(bench.upstream.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_hit_says_whether_the_upstream_was_asked_for_it() {
+    let bench = Setup::new().start().await;
+    bench.get(SELLERS).await.is(200);
+    let token = bench.upstream.token("second");
+    let asked = bench.get_as(&token, SELLERS).await;
+    assert!(asked.came("hit; ttl=").field("cache-status").ends_with("; detail=asked"));
+    let remembered = bench.get_as(&token, SELLERS).await;
+    assert!(!remembered.came("hit; ttl=").field("cache-status").contains("detail"));
+}

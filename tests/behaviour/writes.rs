@@ -1,5 +1,7 @@
 //! After a write through the proxy the next read through it is fresh, whatever came of the write.
 
+use std::time::Duration;
+
 use fake_abconnect::{Generation, Matching, Rule};
 
 use crate::support::{Bench, RedisServer, Setup, send};
@@ -213,4 +215,56 @@ async fn a_write_through_one_replica_is_seen_through_the_other() {
     bench.write("POST", "/api/Seller", NEW_SELLER).await.is(200);
     let fresh = other.send("GET", SELLERS, &[("Authorization", &token)], "").await;
     assert_eq!(fresh.json()["totalItems"], 731);
+}
+
+#[tokio::test]
+async fn a_write_is_answered_when_the_store_has_acknowledged_what_it_voids() {
+    let server = RedisServer::start().await;
+    let setup = Setup::new().redis(&server);
+    let bench = setup.config(|config| config.store.budget = Duration::from_secs(4)).start().await;
+    warm(&bench, SELLERS).await;
+    server.command(&["CLIENT", "PAUSE", "500", "WRITE"]).await;
+    bench.write("POST", "/api/Seller", NEW_SELLER).await.is(200);
+    assert!(!server.keys().await.contains(&"cat_gen_sellers".to_owned()));
+}
+
+#[tokio::test]
+async fn a_fill_that_began_before_a_write_through_another_replica_is_not_joined_after_it() {
+    let server = RedisServer::start().await;
+    let bench = Setup::new().redis(&server).start().await;
+    let (other, _) = Setup::new().redis(&server).proxy(bench.upstream.url()).await;
+    let reading = || {
+        let (address, token) = (bench.proxy.address, format!("Bearer {}", bench.upstream.token("demo")));
+        tokio::spawn(async move { send(address, "GET", SELLERS, &[("Authorization", &token)], "").await })
+    };
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageNumber=1&PageSize=500"));
+    let old = reading();
+    gate.arrived(1).await;
+    let token = format!("Bearer {}", bench.upstream.token("demo"));
+    let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+    let body = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
+    other.send("PUT", "/api/Seller/42", &fields, body).await.is(200);
+    let fresh = reading();
+    crate::support::until("it fills anew", || async { gate.arrived_so_far() == 2 }).await;
+    gate.open();
+    old.await.unwrap().is(200);
+    let items = fresh.await.unwrap().items();
+    assert!(items.iter().any(|item| item["id"] == 42 && item["name"] == "Renamed"));
+}
+
+#[tokio::test]
+async fn a_write_whose_body_breaks_off_was_refused_by_nobody() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bench = Setup::new().start().await;
+    warm(&bench, SELLERS).await;
+    let mut client = tokio::net::TcpStream::connect(bench.proxy.address).await.unwrap();
+    let token = bench.upstream.token("demo");
+    let request = format!(
+        "PUT /api/Seller/42 HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 400");
+    bench.get(SELLERS).await.came("fwd=miss");
 }

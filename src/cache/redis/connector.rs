@@ -33,15 +33,16 @@ impl Handle {
 }
 
 /// Opens connections, and knows honestly which are broken.
+#[derive(Clone)]
 pub(super) struct Connector {
     client: Client,
-    /// It was said that the server does not tell its `run_id`.
-    warned: AtomicBool,
+    /// It was said why the server cannot be used.
+    warned: Arc<AtomicBool>,
 }
 
 impl Connector {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, warned: AtomicBool::new(false) }
+        Self { client, warned: Arc::default() }
     }
 }
 
@@ -54,7 +55,8 @@ impl bb8::ManageConnection for Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = connected.inspect_err(|error| self.report_login(error))?;
         let run_id = self.run_id(&mut connection).await?;
         Ok(Handle { connection, broken: Arc::default(), run_id })
     }
@@ -69,6 +71,13 @@ impl bb8::ManageConnection for Connector {
 }
 
 impl Connector {
+    /// A refused login is nothing that time mends.
+    fn report_login(&self, error: &RedisError) {
+        if error.kind() == ErrorKind::AuthenticationFailed && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("Redis refuses the login: see the user and password of the Redis URL");
+        }
+    }
+
     /// Which server process this is. One that does not tell is not used: after its restart nobody could tell
     /// that what it holds is old.
     async fn run_id(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {

@@ -8,7 +8,7 @@ mod past;
 use std::borrow::Cow;
 use std::mem;
 
-use past::{Past, Stuck};
+use past::Past;
 
 /// A place in a text.
 pub(super) struct Scan<'b> {
@@ -20,12 +20,9 @@ pub(super) struct Scan<'b> {
     due: Vec<u8>,
 }
 
-/// What should have been where.
+/// The byte of the text at which it stops to be JSON.
 #[derive(Debug)]
-pub(super) struct Unexpected {
-    pub(super) offset: usize,
-    pub(super) expected: &'static str,
-}
+pub(super) struct NotJson(pub(super) usize);
 
 /// A member's name as it is written, without its quotes.
 pub(super) struct Name<'b>(&'b [u8]);
@@ -47,7 +44,7 @@ impl<'b> Scan<'b> {
     }
 
     /// Goes past the next value.
-    pub(super) fn skip(&mut self) -> Result<(), Unexpected> {
+    pub(super) fn skip(&mut self) -> Result<(), NotJson> {
         let past = past::value(self.rest, &mut self.due);
         self.go(past)
     }
@@ -59,12 +56,12 @@ impl<'b> Scan<'b> {
     }
 
     /// Goes to the next element of the array that was entered; `false` behind its end.
-    pub(super) fn element(&mut self) -> Result<bool, Unexpected> {
+    pub(super) fn element(&mut self) -> Result<bool, NotJson> {
         self.next(b']')
     }
 
     /// Goes to the value of the next member of the object that was entered; `None` behind its end.
-    pub(super) fn member(&mut self) -> Result<Option<Name<'b>>, Unexpected> {
+    pub(super) fn member(&mut self) -> Result<Option<Name<'b>>, NotJson> {
         if !self.next(b'}')? {
             return Ok(None);
         }
@@ -77,22 +74,21 @@ impl<'b> Scan<'b> {
     }
 
     /// The text from an earlier place to this one.
-    pub(super) fn since(&self, offset: usize) -> Result<&'b str, Unexpected> {
+    pub(super) fn since(&self, offset: usize) -> Result<&'b str, NotJson> {
         let text = self.text.get(offset..self.offset()).unwrap_or_default();
-        str::from_utf8(text)
-            .map_err(|error| Unexpected { offset: offset + error.valid_up_to(), expected: "UTF-8" })
+        str::from_utf8(text).map_err(|error| NotJson(offset + error.valid_up_to()))
     }
 
     /// Only blanks may be left.
-    pub(super) fn end(&mut self) -> Result<(), Unexpected> {
+    pub(super) fn end(&mut self) -> Result<(), NotJson> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(self.unexpected("the end")),
+            Some(_) => Err(NotJson(self.offset())),
         }
     }
 
     /// Goes to what an array or object has next; `false` behind its closing bracket.
-    fn next(&mut self, close: u8) -> Result<bool, Unexpected> {
+    fn next(&mut self, close: u8) -> Result<bool, NotJson> {
         let first = mem::take(&mut self.entered);
         match self.peek() {
             Some(byte) if byte == close => {
@@ -104,7 +100,7 @@ impl<'b> Scan<'b> {
                 self.step();
                 Ok(true)
             }
-            _ => Err(self.unexpected(past::COMMA)),
+            _ => Err(NotJson(self.offset())),
         }
     }
 
@@ -112,22 +108,9 @@ impl<'b> Scan<'b> {
         self.rest = self.rest.get(1..).unwrap_or_default();
     }
 
-    fn go(&mut self, past: Past<'b>) -> Result<(), Unexpected> {
-        match past {
-            Ok(rest) => {
-                self.rest = rest;
-                Ok(())
-            }
-            Err(Stuck { rest, expected }) => {
-                self.rest = rest;
-                Err(self.unexpected(expected))
-            }
-        }
-    }
-
-    #[cold]
-    fn unexpected(&self, expected: &'static str) -> Unexpected {
-        Unexpected { offset: self.offset(), expected }
+    fn go(&mut self, past: Past<'b>) -> Result<(), NotJson> {
+        self.rest = past.map_err(|left| NotJson(self.text.len() - left))?;
+        Ok(())
     }
 }
 
@@ -194,14 +177,14 @@ mod tests {
         "\"\\\\\"",
     ];
 
-    fn ours(text: &[u8]) -> Result<(), Unexpected> {
+    fn ours(text: &[u8]) -> Result<(), NotJson> {
         let mut scan = Scan::new(text);
         scan.skip().and_then(|()| scan.end())
     }
 
     /// The same, by going into everything.
-    fn walked(text: &[u8]) -> Result<(), Unexpected> {
-        fn value(scan: &mut Scan<'_>) -> Result<(), Unexpected> {
+    fn walked(text: &[u8]) -> Result<(), NotJson> {
+        fn value(scan: &mut Scan<'_>) -> Result<(), NotJson> {
             match scan.peek() {
                 Some(b'[') => {
                     scan.enter();
@@ -232,12 +215,82 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_byte_is_judged_wherever_it_is_in_a_string() {
+        for byte in 0..=u8::MAX {
+            for place in 0..20 {
+                let mut text = br#"["","abcdefghijklmnopqrst"]"#.to_vec();
+                text[5 + place] = byte;
+                agree(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn it_stops_where_the_text_stops_to_be_json() {
+        for (text, offset) in [
+            ("", 0),
+            ("[1,]", 3),
+            ("{\"a\" 1}", 5),
+            ("{1}", 1),
+            (" nul", 1),
+            ("1.x", 2),
+            ("\"\\x\"", 1),
+            ("[] ]", 3),
+        ] {
+            assert_eq!(ours(text.as_bytes()).expect_err(text).0, offset, "{text}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn it_takes_what_serde_json_takes(pieces in vec(proptest::sample::select(PIECES.as_slice()), 0..12)) {
-            agree(pieces.concat().as_bytes());
+        fn it_takes_what_serde_json_takes(
+            pieces in vec(proptest::sample::select(PIECES.as_slice()), 0..12),
+            strange in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let mut text = pieces.concat().into_bytes();
+            if let Some((place, byte)) = strange {
+                text.insert(place.index(text.len() + 1), byte);
+            }
+            agree(&text);
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn json_is_passed_and_walked_with_one_byte_changed_or_none(
+            value in json(),
+            change in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let mut text = value.into_bytes();
+            prop_assert!(ours(&text).is_ok() && walked(&text).is_ok());
+            if let Some((place, byte)) = change {
+                let place = place.index(text.len());
+                text[place] = byte;
+                agree(&text);
+            }
+        }
+    }
+
+    /// JSON with blanks, escapes and numbers of all kinds.
+    fn json() -> impl Strategy<Value = String> {
+        let scalar = prop_oneof![
+            "-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?",
+            "\"([a-zé ]|\\\\[nrt\"/]|\\\\u[0-9a-fA-F]{4}){0,24}\"",
+            proptest::sample::select(vec!["null", "true", "false"]).prop_map(str::to_owned),
+        ];
+        let list = |parts: Vec<String>| parts.join(" ,");
+        scalar.prop_recursive(4, 30, 5, move |inner| {
+            let member =
+                ("[a-z]{0,12}", inner.clone()).prop_map(|(name, value)| format!("\n\"{name}\" :{value}"));
+            prop_oneof![
+                vec(inner, 0..5).prop_map(move |parts| format!("[{}\t]", list(parts))),
+                vec(member, 0..5).prop_map(move |parts| format!("{{ {}}}", list(parts))),
+            ]
+        })
     }
 }
