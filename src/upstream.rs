@@ -8,6 +8,7 @@
 //! a body and met a stale pooled connection. Any other request is given a pooled connection only while that is
 //! fresh.
 
+mod answer;
 mod body;
 mod connect;
 mod pool;
@@ -19,7 +20,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 pub use self::{
-    body::{AnswerBody, BodyError, RequestBody},
+    answer::AnswerBody,
+    body::{BodyError, RequestBody},
     connect::UpstreamUnusable,
 };
 use self::{

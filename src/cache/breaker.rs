@@ -123,8 +123,8 @@ mod tests {
                 std::future::ready(left == 0)
             })
             .await;
-        breaker.closed().await;
-        assert!(!breaker.is_open());
+        let closed = tokio::time::timeout(LAST_PAUSE, breaker.closed()).await;
+        assert!(closed.is_ok() && !breaker.is_open());
         assert!(breaker.open(), "it can open again");
     }
 }

@@ -1,5 +1,4 @@
-//! Bodies on their way to and from the upstream: streamed piece by piece, never gathered, each under a
-//! deadline between two pieces.
+//! Bodies on their way: streamed piece by piece, never gathered, each under a deadline between two pieces.
 
 use std::{
     future::Future as _,
@@ -13,8 +12,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
-
-use super::{connect::Connection, pool::Pool};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -30,15 +27,22 @@ pub enum BodyError {
 /// A body that must not pause for longer than a limit. The clock runs only while somebody waits for the
 /// next piece: a reader that is slow itself does not make the sender late.
 #[derive(Debug)]
-struct Timed {
-    inner: Incoming,
+pub(super) struct Timed {
+    pub(super) inner: Incoming,
     limit: Duration,
     /// Armed while a piece is waited for.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timed {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn new(inner: Incoming, limit: Duration) -> Self {
+        Self { inner, limit, timer: None }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
             self.timer = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
@@ -60,7 +64,7 @@ pub(super) enum ClientFault {
 }
 
 /// Whether nothing comes after this frame. Who has read the trailers need not ask for more.
-fn is_last(frame: &Frame<Bytes>, body: &Incoming) -> bool {
+pub(super) fn is_last(frame: &Frame<Bytes>, body: &Incoming) -> bool {
     frame.is_trailers() || body.is_end_stream()
 }
 
@@ -154,10 +158,7 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self::empty();
         }
-        Self {
-            client: Some(Timed { inner: body, limit, timer: None }),
-            progress: Progress::new(Next::Upstream),
-        }
+        Self { client: Some(Timed::new(body, limit)), progress: Progress::new(Next::Upstream) }
     }
 
     /// True where there is nothing to send.
@@ -198,90 +199,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.client.as_ref().map_or_else(|| SizeHint::with_exact(0), |client| client.inner.size_hint())
-    }
-}
-
-/// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
-/// before, the connection is closed.
-pub struct AnswerBody {
-    body: Timed,
-    lent: Option<(Connection, Pool, Progress)>,
-    /// Why it broke off, until the reader hears of it.
-    failed: Option<BodyError>,
-}
-
-impl AnswerBody {
-    pub(super) fn new(
-        body: Incoming,
-        limit: Duration,
-        connection: Connection,
-        pool: Pool,
-        sent: Progress,
-    ) -> Self {
-        let mut answer = Self {
-            body: Timed { inner: body, limit, timer: None },
-            lent: Some((connection, pool, sent)),
-            failed: None,
-        };
-        if answer.body.inner.is_end_stream() {
-            answer.give_back();
-        }
-        answer
-    }
-
-    fn give_back(&mut self) {
-        // A connection that is still busy with a request's body is not ready for the next one.
-        if let Some((connection, pool, sent)) = self.lent.take()
-            && sent.has_ended()
-        {
-            pool.put(connection);
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        match ready!(self.body.poll(context)) {
-            Some(Ok(frame)) => {
-                if is_last(&frame, &self.body.inner) {
-                    self.give_back();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            None => {
-                self.give_back();
-                Poll::Ready(None)
-            }
-            Some(Err(error)) => {
-                self.lent = None;
-                self.failed = Some(error);
-                // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.inner.size_hint()
-    }
-}
-
-impl std::fmt::Debug for AnswerBody {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("AnswerBody").finish_non_exhaustive()
     }
 }

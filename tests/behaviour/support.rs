@@ -220,6 +220,11 @@ impl Reply {
         self.fields.get(name).map_or("", |value| value.to_str().expect("a field of text"))
     }
 
+    /// `Age` in seconds.
+    pub fn age(&self) -> u64 {
+        self.field("age").parse().expect("an Age")
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }

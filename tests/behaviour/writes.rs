@@ -268,3 +268,21 @@ async fn a_write_whose_body_breaks_off_was_refused_by_nobody() {
     assert_eq!(&status, b"HTTP/1.1 400");
     bench.get(SELLERS).await.came("fwd=miss");
 }
+
+#[tokio::test]
+async fn what_a_write_voided_stays_void_though_the_next_fill_fails() {
+    let server = RedisServer::start().await;
+    for setup in [Setup::new(), Setup::new().redis(&server)] {
+        let bench = setup.start().await;
+        warm(&bench, SELLERS).await;
+        let body = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
+        bench.write("PUT", "/api/Seller/42", body).await.is(200);
+        let on = Matching::path("/api/Seller").method("GET");
+        bench.upstream.rule(Rule { on, status: Some(503), times: Some(1), ..Rule::default() });
+        // It has made a new generation, beside which the old entry still stands.
+        bench.get(SELLERS).await.is(503).came("fwd=miss");
+        let reply = bench.get(SELLERS).await;
+        reply.is(200).came("fwd=miss");
+        assert!(reply.items().iter().any(|item| item["id"] == 42 && item["name"] == "Renamed"));
+    }
+}

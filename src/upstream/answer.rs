@@ -1,0 +1,99 @@
+//! The body of an answer, and the connection that it comes on.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{
+    body::{BodyError, Progress, Timed, is_last},
+    connect::Connection,
+    pool::Pool,
+};
+
+/// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
+/// before, the connection is closed.
+pub struct AnswerBody {
+    body: Timed,
+    lent: Option<(Connection, Pool, Progress)>,
+    /// Why it broke off, until the reader hears of it.
+    failed: Option<BodyError>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(
+        body: Incoming,
+        limit: Duration,
+        connection: Connection,
+        pool: Pool,
+        sent: Progress,
+    ) -> Self {
+        let mut answer =
+            Self { body: Timed::new(body, limit), lent: Some((connection, pool, sent)), failed: None };
+        if answer.body.inner.is_end_stream() {
+            answer.give_back();
+        }
+        answer
+    }
+
+    fn give_back(&mut self) {
+        // A connection that is still busy with a request's body is not ready for the next one.
+        if let Some((connection, pool, sent)) = self.lent.take()
+            && sent.has_ended()
+        {
+            pool.put(connection);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(self.body.poll(context)) {
+            Some(Ok(frame)) => {
+                if is_last(&frame, &self.body.inner) {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                self.lent = None;
+                self.failed = Some(error);
+                // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.inner.size_hint()
+    }
+}
+
+impl std::fmt::Debug for AnswerBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("AnswerBody").finish_non_exhaustive()
+    }
+}
