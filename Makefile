@@ -25,4 +25,4 @@ check: ## Formatting, clippy and doc warnings; nothing may be left
 
 bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
-	cargo bench --all-features
+	cargo bench --bench projection --bench proxy

@@ -1,6 +1,9 @@
 //! The body of an answer: bytes of our own, or the upstream's stream.
 
+mod followed;
+
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -8,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use self::followed::Followed;
 use crate::upstream::{AnswerBody, BodyError};
 
 /// What a client gets.
@@ -17,6 +21,8 @@ pub enum Body {
     Own(Bytes),
     /// The upstream's, as it comes.
     Passed(AnswerBody),
+    /// The upstream's, with something to be done before the client sees its end.
+    Followed(Box<Followed>),
 }
 
 impl Body {
@@ -24,6 +30,18 @@ impl Body {
     #[must_use]
     pub const fn empty() -> Self {
         Self::Own(Bytes::new())
+    }
+
+    /// Does `work` when the upstream's body has ended and before its end is passed on; where the body breaks off
+    /// or the client leaves, in a task of its own. A body that is already at its end is left as it is.
+    #[must_use]
+    pub fn followed_by(self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        match self {
+            Self::Passed(body) if !http_body::Body::is_end_stream(&body) => {
+                Self::Followed(Box::new(Followed::new(body, work)))
+            }
+            body => body,
+        }
     }
 }
 
@@ -39,6 +57,7 @@ impl http_body::Body for Body {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Passed(body) => Pin::new(body).poll_frame(context),
+            Self::Followed(body) => body.poll_frame(context),
         }
     }
 
@@ -46,6 +65,7 @@ impl http_body::Body for Body {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Passed(body) => body.is_end_stream(),
+            Self::Followed(body) => body.is_end_stream(),
         }
     }
 
@@ -53,6 +73,7 @@ impl http_body::Body for Body {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Passed(body) => body.size_hint(),
+            Self::Followed(body) => body.size_hint(),
         }
     }
 }

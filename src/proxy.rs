@@ -128,10 +128,12 @@ impl Proxy {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
         let task = self.0.tasks.spawn(async move {
             let answer = proxy.forward(request, Reason::Method).await;
-            if !is_refused(&answer, effect.partial) {
-                proxy.0.cache.void(&effect.routes).await;
+            if is_refused(&answer, effect.partial) {
+                return answer;
             }
-            answer
+            proxy.0.cache.void(&effect.routes).await;
+            // An upstream may say how it will go before it is done: what was filled meanwhile is void, too.
+            answer.map(|body| body.followed_by(async move { proxy.0.cache.void(&effect.routes).await }))
         });
         match task.await {
             Ok(answer) => answer,

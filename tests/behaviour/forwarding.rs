@@ -9,4 +9,4 @@ mod large;
 mod targets;
 mod tls;
 mod upgrades;
-mod wire;
+pub(crate) mod wire;

@@ -17,33 +17,33 @@ use tokio::{
 use crate::support::{Door, PATIENCE, Setup};
 
 /// An upstream that does only what a test makes it do.
-pub(super) struct RawUpstream {
+pub(crate) struct RawUpstream {
     listener: TcpListener,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl RawUpstream {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         Self { listener, address }
     }
 
     /// With a proxy in front of it.
-    pub(super) async fn behind(setup: Setup) -> (Self, Door) {
+    pub(crate) async fn behind(setup: Setup) -> (Self, Door) {
         let upstream = Self::start().await;
         let (proxy, _) = setup.proxy(&format!("http://{}", upstream.address)).await;
         (upstream, proxy)
     }
 
     /// The next connection.
-    pub(super) async fn accept(&self) -> Wire {
+    pub(crate) async fn accept(&self) -> Wire {
         let (stream, _) = in_time("a connection from the proxy", self.listener.accept()).await.expect("one");
         Wire::of(stream)
     }
 
     /// Whether there is a connection that was not accepted yet.
-    pub(super) async fn is_called(&self) -> bool {
+    pub(crate) async fn is_called(&self) -> bool {
         tokio::select! {
             biased;
             _ = self.listener.accept() => true,
@@ -56,40 +56,40 @@ impl RawUpstream {
 const PIECE: usize = 64 * 1024;
 
 /// One end of a connection.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     ear: Ear,
     mouth: OwnedWriteHalf,
 }
 
 impl Wire {
-    pub(super) fn of(stream: TcpStream) -> Self {
+    pub(crate) fn of(stream: TcpStream) -> Self {
         let (line, mouth) = stream.into_split();
         Self { ear: Ear { line, came: Vec::new() }, mouth }
     }
 
     /// A client of this proxy.
-    pub(super) async fn to(proxy: &Door) -> Self {
+    pub(crate) async fn to(proxy: &Door) -> Self {
         Self::of(TcpStream::connect(proxy.address).await.expect("a connection to the proxy"))
     }
 
     /// A client of this proxy that has said this.
-    pub(super) async fn saying(proxy: &Door, words: impl AsRef<[u8]>) -> Self {
+    pub(crate) async fn saying(proxy: &Door, words: impl AsRef<[u8]>) -> Self {
         let mut client = Self::to(proxy).await;
         client.say(words).await;
         client
     }
 
-    pub(super) async fn say(&mut self, words: impl AsRef<[u8]>) {
+    pub(crate) async fn say(&mut self, words: impl AsRef<[u8]>) {
         in_time("room for what is said", self.mouth.write_all(words.as_ref())).await.expect("an open line");
     }
 
     /// Says it as long as the other end takes it.
-    pub(super) async fn say_if_heard(&mut self, words: impl AsRef<[u8]>) {
+    pub(crate) async fn say_if_heard(&mut self, words: impl AsRef<[u8]>) {
         let _ = in_time("room for what is said", self.mouth.write_all(words.as_ref())).await;
     }
 
     /// What `listen` gives, while this end says as much as the other end takes.
-    pub(super) async fn while_pouring<T>(&mut self, listen: impl AsyncFnOnce(&mut Ear) -> T) -> T {
+    pub(crate) async fn while_pouring<T>(&mut self, listen: impl AsyncFnOnce(&mut Ear) -> T) -> T {
         let pour = async {
             while self.mouth.write_all(&[b'x'; PIECE]).await.is_ok() {}
             std::future::pending().await
@@ -116,19 +116,19 @@ impl DerefMut for Wire {
 }
 
 /// What has come from the other end, and what will.
-pub(super) struct Ear {
+pub(crate) struct Ear {
     line: OwnedReadHalf,
     came: Vec<u8>,
 }
 
 impl Ear {
     /// The next head, as it stood on the wire.
-    pub(super) async fn head(&mut self) -> Head {
+    pub(crate) async fn head(&mut self) -> Head {
         Head(self.until("\r\n\r\n").await)
     }
 
     /// The next head and the body that it announces.
-    pub(super) async fn message(&mut self) -> (Head, String) {
+    pub(crate) async fn message(&mut self) -> (Head, String) {
         let head = self.head().await;
         let body = match head.field("content-length") {
             Some(length) => self.exactly(length.parse().expect("a length")).await,
@@ -139,7 +139,7 @@ impl Ear {
     }
 
     /// What comes up to this mark, and the mark.
-    pub(super) async fn until(&mut self, mark: &str) -> String {
+    pub(crate) async fn until(&mut self, mark: &str) -> String {
         loop {
             let found = self.came.windows(mark.len()).position(|bytes| bytes == mark.as_bytes());
             if let Some(start) = found {
@@ -149,7 +149,7 @@ impl Ear {
         }
     }
 
-    pub(super) async fn exactly(&mut self, bytes: usize) -> String {
+    pub(crate) async fn exactly(&mut self, bytes: usize) -> String {
         while self.came.len() < bytes {
             assert!(self.read().await, "the end came before {bytes} bytes: {:?}", text(&self.came));
         }
@@ -157,14 +157,14 @@ impl Ear {
     }
 
     /// All that comes until the other end closes or resets.
-    pub(super) async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         while self.read().await {}
         self.take(self.came.len())
     }
 
     /// Waits for the other end to close; nothing more may come.
     #[track_caller]
-    pub(super) fn is_closed(&mut self) -> impl Future<Output = ()> {
+    pub(crate) fn is_closed(&mut self) -> impl Future<Output = ()> {
         let here = std::panic::Location::caller();
         async move {
             let rest = self.rest().await;
@@ -186,26 +186,26 @@ impl Ear {
 
 /// A head as it stood on the wire, the empty line included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head(pub(super) String);
+pub(crate) struct Head(pub(crate) String);
 
 impl Head {
     /// The request or status line.
-    pub(super) fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.0.lines().next().expect("a first line")
     }
 
     /// The names and values of the fields, as spelled.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.0.trim_end().lines().skip(1);
         lines.map(|line| line.split_once(':').map_or((line, ""), |(name, value)| (name, value.trim())))
     }
 
-    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.fields().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
     /// The only field of this name.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
         assert!(all.len() < 2, "{name} stands twice in {self:?}");
         all.first().copied()
@@ -213,7 +213,7 @@ impl Head {
 
     /// Asserts that this is an answer with this status.
     #[track_caller]
-    pub(super) fn is(&self, status: u16) -> &Self {
+    pub(crate) fn is(&self, status: u16) -> &Self {
         assert_eq!(self.line().split(' ').nth(1), Some(status.to_string().as_str()), "{self:?}");
         self
     }
@@ -225,6 +225,6 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What a test waits for comes soon, or it fails.
-pub(super) async fn in_time<F: Future>(what: &str, event: F) -> F::Output {
+pub(crate) async fn in_time<F: Future>(what: &str, event: F) -> F::Output {
     tokio::time::timeout(PATIENCE, event).await.unwrap_or_else(|_| panic!("in vain: {what}"))
 }
