@@ -113,6 +113,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn however_long_the_store_was_away_the_next_probe_is_a_second_off_at_most() {
+        let (breaker, mut asked) = (Breaker::default(), vec![tokio::time::Instant::now()]);
+        assert!(breaker.open());
+        breaker
+            .probe_until_back(|| {
+                asked.push(tokio::time::Instant::now());
+                std::future::ready(asked.len() > 20)
+            })
+            .await;
+        for pair in asked.windows(2) {
+            assert!(pair[1] - pair[0] <= LAST_PAUSE, "{asked:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn it_closes_when_a_probe_succeeds() {
         let breaker = Breaker::default();
         assert!(breaker.open());

@@ -1,6 +1,6 @@
 //! Redis absent, dead, frozen, full, read-only or holding garbage: the same answers, and back without a restart.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -103,9 +103,7 @@ async fn a_dead_redis_is_not_asked_and_is_used_again_when_it_is_back() {
     }
     assert_eq!(bench.proxy.inside.store_commands(), sent, "no command while it is known to be away");
     server.restart(&[]).await;
-    let back = Instant::now();
     is_cached_again(&bench).await;
-    assert!(back.elapsed() < Duration::from_secs(3), "caching again after {:?}", back.elapsed());
 }
 
 #[tokio::test]
@@ -123,9 +121,7 @@ async fn a_frozen_redis_costs_its_budget_a_few_times_and_then_nothing() {
     }
     assert_eq!(bench.proxy.inside.store_commands(), sent, "no command while it is known to be away");
     server.thaw();
-    let back = Instant::now();
     is_cached_again(&bench).await;
-    assert!(back.elapsed() < Duration::from_secs(3), "caching again after {:?}", back.elapsed());
 }
 
 #[tokio::test]
