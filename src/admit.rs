@@ -8,6 +8,7 @@ mod vouch;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -39,8 +40,8 @@ pub struct Admission {
     clock: Clock,
 }
 
-/// A caller, as far as admission knows it.
-#[derive(Clone, Debug)]
+/// A caller, as far as admission knows it. Printed without the token.
+#[derive(Clone)]
 pub enum Caller {
     /// Everybody may read here.
     Anyone {
@@ -73,6 +74,15 @@ impl Caller {
             Self::Anyone { authorization } => authorization.clone(),
             Self::Bearer { ticket, .. } => Some(ticket.identity()),
         }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Anyone { .. } => "Anyone",
+            Self::Bearer { .. } => "Bearer ***",
+        })
     }
 }
 
@@ -234,6 +244,16 @@ mod tests {
     fn caller(admission: &Admission, read: &Read, token: &str) -> Caller {
         let value = format!("Bearer {token}").parse().unwrap();
         admission.caller(read, &[(http::header::AUTHORIZATION, value)].into_iter().collect()).unwrap()
+    }
+
+    #[test]
+    fn no_debug_print_shows_a_token() {
+        let (admission, read) = admission();
+        let caller = caller(&admission, &read, "sesame");
+        admission.vouch(&caller, Some(1));
+        assert!(admission.dispute(&read, &caller).is_none());
+        let printed = format!("{caller:?} {admission:?}");
+        assert!(!printed.contains("sesame"), "{printed}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 
 use super::generation::Generation;
 
-/// What makes two fills the same: callers with equal ones share a flight.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What makes two fills the same: callers with equal ones share a flight. It may hold a caller's identity and is
+/// not printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct FlightId {
     /// The route's place.
     pub route: usize,
@@ -32,7 +33,6 @@ pub struct FlightId {
 pub type Outcome<V, E> = Option<Result<V, E>>;
 
 /// A flight that a caller leads or joined.
-#[derive(Debug)]
 pub struct Flight<V, E> {
     /// This caller started it.
     pub led: bool,
