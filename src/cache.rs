@@ -1,43 +1,48 @@
 //! Get or fill: the only face of caching. Knows entries, generations and flights; does not know how a
 //! fill is done (it is handed a lazy future) nor what a page is.
 //!
-//! What holds, in short: an entry is served only under the generation that stands in the store now; a
-//! flight is joined only under the generation that its caller has just read; after a write through this
-//! process nothing that began before it is served or joined; where the store is away each list is filled
-//! from the upstream, coalesced, and nothing is stored.
+//! What holds, in short: an entry is served only under the generation that stands in the store now, or from a
+//! copy for which the store has said nothing else; a flight is joined only under the generation that its
+//! caller has just read; after a write through this process nothing that began before it is served or joined;
+//! where the store is away each list is filled from the upstream, coalesced, and nothing is stored.
 
+pub mod age;
 pub mod entry;
 pub mod flight;
 pub mod generation;
 
 mod land;
 mod look;
+mod pause;
 mod void;
 
 mod breaker;
 mod fault;
 mod memory;
+mod near;
 mod redis;
 mod snapshot;
 mod store;
 
 use std::{
-    collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
-use tokio::time::Instant;
+use jiff::{civil::Date, tz::TimeZone};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
-pub use self::{entry::Entry, flight::Flight};
+pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Change};
 use self::{
     fault::Fault,
     flight::{FlightId, Flights},
     generation::Generation,
     land::Filled,
     memory::Memory,
+    near::Near,
+    pause::Pauses,
     redis::Redis,
     snapshot::Keys,
     store::Store,
@@ -55,43 +60,39 @@ use crate::{
 /// The cache of a process; `E` is how its fills fail.
 pub struct Cache<E> {
     shared: Arc<Shared>,
-    flights: Flights<Arc<Entry>, E>,
+    flights: Flights<Landed, E>,
+    following: OnceLock<AbortOnDropHandle<()>>,
 }
 
 struct Shared {
     store: Store,
+    near: Option<Arc<Near>>,
     prefix: String,
     budget: Duration,
     routes: Vec<RouteState>,
     zone: TimeZone,
     clock: Clock,
     telemetry: Arc<Telemetry>,
-    too_large: Mutex<HashMap<Arc<str>, Instant>>,
-    too_large_for: Duration,
+    /// Collections that were over the bounds a while ago.
+    too_large: Pauses,
+    /// Collections that could not be filled a moment ago.
+    failed: Pauses,
 }
 
 /// What a look into the cache found, and under what a fill would be stored.
 #[derive(Clone, Debug)]
 pub struct Look {
-    /// An entry that may be served, and for how long it stays fresh.
-    pub hit: Option<(Arc<Entry>, Duration)>,
+    /// An entry that is valid, fresh or not.
+    pub hit: Option<Hit>,
     epoch: u64,
     generation: Option<Generation>,
-    /// When the store was asked.
-    began: Instant,
     /// What the store has taken of the request's budget.
     spent: Duration,
 }
 
 impl Look {
     fn without(epoch: u64) -> Self {
-        Self { hit: None, epoch, generation: None, began: Instant::now(), spent: Duration::ZERO }
-    }
-
-    /// How long ago this was.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.began.elapsed()
+        Self { hit: None, epoch, generation: None, spent: Duration::ZERO }
     }
 
     /// What is filled now cannot be stored.
@@ -114,25 +115,42 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             StoreKind::Absent => Store::Absent,
         };
+        let routes: Vec<_> = config.routes.iter().map(|route| RouteState::new(config, route)).collect();
+        let near = config.store.near.as_ref().filter(|_| matches!(store, Store::Redis(_))).map(|near| {
+            let generations = routes.iter().map(|route| route.generation_key.clone()).collect();
+            Arc::new(Near::new(near.max_bytes, near.limit, &config.store.prefix, generations))
+        });
         let shared = Arc::new(Shared {
             store,
+            near,
             prefix: config.store.prefix.clone(),
             budget: config.store.budget,
-            routes: config.routes.iter().map(|route| RouteState::new(config, route)).collect(),
+            routes,
             zone: config.time_zone.clone(),
             clock,
             telemetry,
-            too_large: Mutex::default(),
-            too_large_for: config.fill.too_large_for,
+            too_large: Pauses::of(config.fill.too_large_for),
+            failed: Pauses::of(RETRY_PAUSE),
         });
-        Ok(Self { shared, flights: Flights::default() })
+        Ok(Self { shared, flights: Flights::default(), following: OnceLock::new() })
     }
 
-    /// Connects to the store, so that the first request need not.
+    /// Connects to the store, so that the first request need not, and follows what it says of its keys until
+    /// the cache is dropped.
     pub async fn greet(&self) {
         if let Store::Redis(redis) = &self.shared.store {
+            if let Some(near) = &self.shared.near {
+                let follow = || redis.follow(&self.shared.prefix, Arc::clone(near));
+                self.following.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(follow())));
+            }
             redis.greet().await;
         }
+    }
+
+    /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
+    #[must_use]
+    pub fn changes(&self) -> Option<watch::Receiver<Change>> {
+        self.shared.near.as_ref().map(|near| near.changes())
     }
 
     /// Commands sent to the store since the start; 0 where it takes none.
@@ -141,24 +159,32 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Store::Redis(redis) = &self.shared.store { redis.commands() } else { 0 }
     }
 
-    /// Looks for an entry that may be served now. Takes at most the store's budget and never fails: a
-    /// store that does not do its work is one without entries.
+    /// Looks for a valid entry: for a copy here first, then in the store. Takes at most the store's budget and
+    /// never fails: a store that does not do its work is one without entries.
     pub async fn look(&self, read: &Read) -> Look {
-        let began = Instant::now();
-        let look = self.shared.look(read, Deadline::after(self.shared.budget)).await;
-        Look { began, spent: began.elapsed(), ..look }
+        match self.shared.look_near(read) {
+            Some(look) => look,
+            None => self.look_in_store(read).await,
+        }
     }
 
-    /// The flight that fills what `look` missed: joined, or started with `fill`. `identity` is the
-    /// caller's; with `alone` the flight is shared with nobody else.
+    /// [`Cache::look`] without the copies here: for who wants the newest there is.
+    pub async fn look_in_store(&self, read: &Read) -> Look {
+        let began = Instant::now();
+        let look = self.shared.look(read, Deadline::after(self.shared.budget)).await;
+        Look { spent: began.elapsed(), ..look }
+    }
+
+    /// The flight that fills what `look` missed: joined if `sharing` allows it, or started with `fill`.
+    /// `identity` is the caller's.
     pub fn fill<F>(
         &self,
         read: &Read,
         look: &Look,
         identity: Option<Arc<str>>,
-        alone: bool,
+        sharing: Sharing,
         fill: impl FnOnce() -> F,
-    ) -> Flight<Arc<Entry>, E>
+    ) -> Flight<Landed, E>
     where
         F: Future<Output = Result<Collection, E>> + Send + 'static,
     {
@@ -167,10 +193,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             key: Arc::clone(&read.key),
             epoch: look.epoch,
             generation: look.generation.clone(),
-            only_for: alone.then(|| identity.clone()).flatten(),
+            only_for: if sharing == Sharing::Alone { identity.clone() } else { None },
         };
+        let since = if let Sharing::Since(since) = sharing { Some(since) } else { None };
         let (shared, read, look) = (Arc::clone(&self.shared), read.clone(), look.clone());
-        self.flights.join(id, identity, |landing| {
+        self.flights.join(id, identity, since, |landing| {
             let (work, began, began_at) = (fill(), Instant::now(), shared.clock.now_ms());
             async move {
                 let filled = work.await;
@@ -186,24 +213,54 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.shared.void(routes, |route| self.flights.detach(route)).await;
     }
 
-    /// How long ago the fill of this entry began.
+    /// Today, in the configured zone.
     #[must_use]
-    pub fn age(&self, entry: &Entry) -> Duration {
-        Duration::from_millis(self.shared.clock.now_ms().saturating_sub(entry.stored_at))
+    pub fn today(&self) -> Date {
+        self.shared.clock.today(&self.shared.zone)
     }
 
     /// Remembers for a while that this collection is over the bounds.
     pub fn remember_too_large(&self, read: &Read) {
-        self.shared.remember_too_large(&read.key);
+        self.shared.too_large.begin(&read.key);
     }
 
     /// Whether it was over the bounds a while ago.
     #[must_use]
     pub fn is_too_large(&self, read: &Read) -> bool {
-        let keys = self.shared.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&read.key).is_some_and(|until| *until > Instant::now())
+        self.shared.too_large.lasts(&read.key)
+    }
+
+    /// Remembers for a moment that this collection cannot be filled.
+    pub fn remember_failed(&self, read: &Read) {
+        self.shared.failed.begin(&read.key);
+    }
+
+    /// Whether it could not be filled a moment ago: who has a stale entry need not wait for the next try.
+    #[must_use]
+    pub fn has_failed(&self, read: &Read) -> bool {
+        self.shared.failed.lasts(&read.key)
+    }
+
+    /// Deletes an entry of which the upstream says that there is no such thing. Takes at most the store's
+    /// budget; where the store does not do it, the entry's life ends it.
+    pub async fn retire(&self, read: &Read) {
+        self.shared.retire(read).await;
     }
 }
+
+/// With whom a flight may be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// With all who want the same.
+    All,
+    /// With those who want the same, but it must have begun at this moment or later.
+    Since(Instant),
+    /// With the same caller only.
+    Alone,
+}
+
+/// After a fill that failed, who has a stale entry is given that for so long without another try.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 impl Shared {
     /// The store did not do what it was asked: counted, and said once where it will not mend by itself.

@@ -4,12 +4,15 @@
 //! upstream's own answer is always right, only slower. A write that is not understood changes every route.
 
 mod accept;
+pub mod coding;
+pub mod demand;
 mod query;
 
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Method, Uri, header};
 
+use self::{coding::Accepted, demand::Demand};
 use crate::config::{Config, KeyPart, Route, RouteKind, pattern::WritePattern};
 
 /// The greatest number that names something upstream: an `int32`, as its OpenAPI document says.
@@ -24,6 +27,10 @@ const OVERRIDES: [&str; 6] = [
     "x-rewrite-url",
     "x-original-method",
 ];
+
+/// Preconditions that fail where they do not hold. Those that only spare a transfer are answered here, or not
+/// heard, as an origin may (`If-None-Match`, `If-Modified-Since`, `If-Range`).
+const CONDITIONS: [header::HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
 /// What a request is.
 #[derive(Debug)]
@@ -49,10 +56,14 @@ pub struct Read {
     pub key: Arc<str>,
     /// The page asked for; ignored for a single object.
     pub page: PageAsked,
+    /// What a cached answer must be to serve.
+    pub demand: Demand,
+    /// In which coding it is wanted.
+    pub accepted: Accepted,
 }
 
 /// A page as a request names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageAsked {
     /// From 1.
     pub number: u32,
@@ -86,8 +97,14 @@ pub enum Reason {
     Query,
     /// A page that the route does not serve.
     Page,
-    /// Takes no JSON.
+    /// Takes no JSON, or only in a coding that is not made here.
     Accept,
+    /// Has a precondition that is the upstream's to judge (RFC 9110 section 13.1).
+    Condition,
+    /// Asks that nothing of it be stored (RFC 9111 section 5.2.1.5).
+    NoStore,
+    /// Asks that its answer be left as it is (RFC 9111 section 5.2.1.6).
+    NoTransform,
     /// Not exactly one bearer token.
     Token,
     /// The upstream does not accept the token for this.
@@ -111,6 +128,9 @@ impl fmt::Display for Reason {
             Self::Query => "query",
             Self::Page => "page",
             Self::Accept => "accept",
+            Self::Condition => "condition",
+            Self::NoStore => "no-store",
+            Self::NoTransform => "no-transform",
             Self::Token => "token",
             Self::Refused => "refused",
             Self::Differs => "differs",
@@ -171,8 +191,7 @@ impl Classifier {
         let mut reason = Reason::NoRoute;
         for (index, route) in self.routes.iter().enumerate() {
             let Some(values) = route.path.matches(uri.path()) else { continue };
-            match understand(index, route, &values, uri.query()) {
-                Ok(_) if !accept::takes_json(fields) => return Err(Reason::Accept),
+            match understand(index, route, &values, uri.query(), fields) {
                 Ok(read) => return Ok(read),
                 Err(why) => reason = why,
             }
@@ -202,8 +221,14 @@ impl Classifier {
     }
 }
 
-/// Reads the parameters of a request whose path is the route's.
-fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&str>) -> Result<Read, Reason> {
+/// Reads a request whose path is the route's.
+fn understand(
+    index: usize,
+    route: &Arc<Route>,
+    path: &[&str],
+    query: Option<&str>,
+    fields: &HeaderMap,
+) -> Result<Read, Reason> {
     let mut parameters = Vec::with_capacity(path.len() + route.query.len());
     for value in path {
         canonical(value).ok_or(Reason::NoRoute)?;
@@ -233,8 +258,22 @@ fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&st
     if pairs.len() != known {
         return Err(Reason::Query);
     }
+    if !accept::takes_json(fields) {
+        return Err(Reason::Accept);
+    }
+    if CONDITIONS.iter().any(|name| fields.contains_key(name)) {
+        return Err(Reason::Condition);
+    }
+    let (demand, accepted) = (Demand::read(fields)?, Accepted::read(fields)?);
     let key = key_of(&route.key, &parameters);
-    Ok(Read { index, route: Arc::clone(route), parameters, key, page })
+    Ok(Read { index, route: Arc::clone(route), parameters, key, page, demand, accepted })
+}
+
+/// The weight that the parameter `q=…` names (RFC 9110 section 12.4.2); `None` where it is none.
+fn weight(parameter: &str) -> Option<f32> {
+    let (name, value) = parameter.split_once('=')?;
+    let weight: f32 = value.trim().parse().ok()?;
+    (name.trim().eq_ignore_ascii_case("q") && (0.0..=1.0).contains(&weight)).then_some(weight)
 }
 
 /// A positive `int32` in its one canonical spelling: ASCII digits without a sign or a leading zero.

@@ -87,6 +87,19 @@ pub struct Store {
     pub budget: Duration,
     /// An entry of more bytes than this is not stored.
     pub max_entry_bytes: usize,
+    /// The in-process copies of what is in Redis; `None`: none are kept.
+    pub near: Option<Near>,
+    /// Pages that were made of entries, in all their codings, are kept up to so many bytes.
+    pub page_bytes: u64,
+}
+
+/// The in-process copies of what is in Redis.
+#[derive(Clone, Debug)]
+pub struct Near {
+    /// All copies together.
+    pub max_bytes: u64,
+    /// How long a copy may be served before Redis is asked again, whatever it says of itself.
+    pub limit: Duration,
 }
 
 /// Which store.
@@ -167,12 +180,31 @@ pub struct Route {
     pub projection: Projection,
     /// Which items are kept: those whose date is today or later.
     pub keep: Option<Keep>,
-    /// How long an entry may be served.
+    /// How long an entry may be served as fresh.
     pub ttl: Duration,
+    /// When it may be served although it is not.
+    pub stale: Stale,
     /// Known writes that change this route's collections.
     pub invalidated_by: Vec<WritePattern>,
     /// All of the above in one line, from which the shape of entries is made.
     pub description: String,
+}
+
+impl Route {
+    /// The age at which an entry is served to nobody any more.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        self.ttl + self.stale.while_revalidate.max(self.stale.if_error)
+    }
+}
+
+/// How long past its ttl an entry may be served (RFC 5861); zero: not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// At once, while it is filled anew.
+    pub while_revalidate: Duration,
+    /// Where filling it anew fails: no answer, or a 500, 502, 503 or 504.
+    pub if_error: Duration,
 }
 
 /// A paged list or a single object.

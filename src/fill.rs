@@ -49,6 +49,19 @@ pub enum FillError {
     Contradiction(&'static str),
 }
 
+impl FillError {
+    /// The upstream did not do its work, which says nothing about the thing or the token: no answer, half of one,
+    /// or an error of those that `stale-if-error` is about (RFC 5861 section 4).
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Answered(answered) => matches!(answered.status.as_u16(), 500 | 502 | 503 | 504),
+            Self::Upstream(_) | Self::Truncated | Self::Late(_) => true,
+            Self::TooLarge(_) | Self::Unfit(_) | Self::Contradiction(_) => false,
+        }
+    }
+}
+
 /// An upstream's own error answer.
 #[derive(Debug)]
 pub struct Answered {

@@ -35,6 +35,7 @@ pub mod forward;
 pub mod body;
 pub mod upstream;
 
+pub mod bounded;
 pub mod clock;
 pub mod config;
 pub mod deadline;

@@ -1,24 +1,28 @@
 //! The life of a request, start to finish. Only this module knows the order of the steps.
 
+mod ask;
 mod read;
+mod usable;
 
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     admit::{Admission, token},
     body::Body,
-    cache::{Cache, UnusableStore},
+    cache::{Cache, Change, UnusableStore},
     classify::{Class, Classifier, Effect, Reason},
     clock::Clock,
     config::Config,
     fill::{FillError, Filler},
     forward::Forwarder,
-    guard, respond,
+    guard,
+    respond::{self, rendered::Pages},
     telemetry::{Chain, Telemetry},
     upstream::{Upstream, UpstreamUnusable},
 };
@@ -32,6 +36,7 @@ struct Inner {
     admission: Admission,
     cache: Cache<FillError>,
     filler: Filler,
+    pages: Pages,
     forwarder: Forwarder,
     telemetry: Arc<Telemetry>,
     /// What goes on without its request: writes whose client has left, tunnels.
@@ -63,6 +68,7 @@ impl Proxy {
             admission: Admission::new(config, clock.clone()),
             cache: Cache::new(config, clock, Arc::clone(&telemetry))?,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
+            pages: Pages::new(config),
             forwarder: Forwarder::new(upstream, tasks.clone()),
             tasks,
             telemetry,
@@ -72,6 +78,12 @@ impl Proxy {
     /// Connects to the store, so that the first request need not; says so once where it is away.
     pub async fn greet_store(&self) {
         self.0.cache.greet().await;
+    }
+
+    /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
+    #[must_use]
+    pub fn store_changes(&self) -> Option<watch::Receiver<Change>> {
+        self.0.cache.changes()
     }
 
     /// Waits for what goes on without a client: writes that one has left behind, tunnels. For the end, when no

@@ -2,106 +2,34 @@
 //! taken from an upstream's answer but for the few fields of its own errors; what a client is told names no
 //! inside address.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod condition;
+pub mod rendered;
+pub mod status;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
+use self::{
+    rendered::Rendered,
+    status::{CACHE_STATUS, CacheStatus},
+};
 use crate::{
     body::Body,
     cache::Entry,
-    classify::{Read, Reason},
-    config::RouteKind,
+    classify::{Reason, coding::Coding},
     fill::{Answered, FillError},
     guard::Refusal,
     upstream::UpstreamError,
 };
 
-/// The name of this cache in `Cache-Status` (RFC 9211).
-const CACHE_STATUS: &str = "cache-status";
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// A shared cache must not keep what is for one token; the client must ask again.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-const BY_TOKEN: HeaderValue = HeaderValue::from_static("Authorization");
-
-/// Where an answer came from; the value of `Cache-Status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CacheStatus {
-    /// From an entry.
-    Hit {
-        /// What is left of its freshness.
-        ttl: Duration,
-        /// The upstream was asked first whether the token may read.
-        asked: bool,
-    },
-    /// Filled for this request, or for one that came at the same time.
-    Filled {
-        /// Why an entry did not serve.
-        because: Because,
-        /// Another request's fill.
-        collapsed: bool,
-        /// Nothing could be stored: there is no store now.
-        unstored: bool,
-    },
-    /// A fill was tried and failed.
-    Failed {
-        /// The upstream's status, where it answered.
-        status: Option<StatusCode>,
-    },
-    /// Passed on untouched.
-    Bypass(Reason),
-}
-
-/// Why an entry did not serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Because {
-    /// There was none, or none that is fresh and valid.
-    Miss,
-    /// There was one, but the upstream counts another total for this token.
-    Total,
-    /// There was one, but this token was to be heard for itself.
-    Question,
-}
-
-impl fmt::Display for CacheStatus {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("catproxy; ")?;
-        match self {
-            Self::Hit { ttl, asked } => {
-                write!(out, "hit; ttl={}", ttl.as_secs())?;
-                if *asked { out.write_str("; detail=asked") } else { Ok(()) }
-            }
-            Self::Filled { because, collapsed, unstored } => {
-                out.write_str(match because {
-                    Because::Miss => "fwd=miss",
-                    Because::Total | Because::Question => "fwd=request",
-                })?;
-                if *collapsed {
-                    out.write_str("; collapsed")?;
-                }
-                match because {
-                    Because::Total => out.write_str("; detail=total"),
-                    Because::Question => out.write_str("; detail=question"),
-                    Because::Miss if *unstored => out.write_str("; detail=no-store"),
-                    Because::Miss => Ok(()),
-                }
-            }
-            Self::Failed { status: Some(status) } => write!(out, "fwd=miss; fwd-status={}", status.as_u16()),
-            Self::Failed { status: None } => out.write_str("fwd=miss; detail=unanswered"),
-            Self::Bypass(reason) => write!(out, "fwd=bypass; detail={reason}"),
-        }
-    }
-}
-
-impl CacheStatus {
-    /// As a field's value.
-    #[must_use]
-    pub fn value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("catproxy"))
-    }
-}
+const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorization");
 
 /// A read that is answered from an entry.
 #[derive(Debug)]
@@ -114,20 +42,36 @@ pub struct Served {
     pub status: CacheStatus,
 }
 
-/// The page, or the object, that was asked for.
+/// The page, or the object, that was asked for; to a request that has it already (`If-None-Match`), that it has
+/// not changed.
 #[must_use]
-pub fn page(served: &Served, read: &Read) -> Response<Body> {
-    let collection = &served.entry.collection;
-    let body = match read.route.kind {
-        RouteKind::Single => collection.text.clone(),
-        RouteKind::List { .. } => collection.page(read.page),
+pub fn page(served: &Served, rendered: &Rendered, request: &HeaderMap) -> Response<Body> {
+    let known = condition::has(request, &rendered.etag);
+    let mut answer = if known {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer
+    } else {
+        own(StatusCode::OK, JSON, rendered.body.clone())
     };
-    let mut answer = own(StatusCode::OK, JSON, body);
     let fields = answer.headers_mut();
+    if !known && rendered.coding != Coding::Identity {
+        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(rendered.coding.name()));
+    }
+    fields.insert(header::ETAG, rendered.etag.clone());
     fields.insert(header::CACHE_CONTROL, PRIVATE);
-    fields.insert(header::VARY, BY_TOKEN);
+    fields.insert(header::VARY, VARY);
     fields.insert(header::AGE, HeaderValue::from(served.age.as_secs()));
     fields.insert(CACHE_STATUS, served.status.value());
+    answer
+}
+
+/// A request that takes only what is cached, and there is nothing (RFC 9111 section 5.2.1.7).
+#[must_use]
+pub fn not_cached() -> Response<Body> {
+    let mut answer =
+        problem(StatusCode::GATEWAY_TIMEOUT, "not cached, and only a cached answer was asked for");
+    answer.headers_mut().insert(CACHE_STATUS, CacheStatus::NotCached.value());
     answer
 }
 

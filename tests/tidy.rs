@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "main",
     "cli",
     "server",
@@ -97,6 +97,7 @@ const ORDER: [&str; 20] = [
     "upstream",
     "config",
     "project",
+    "bounded",
     "clock",
     "deadline",
     "lib",
@@ -121,7 +122,9 @@ fn imports_point_one_way() {
 #[test]
 fn what_decides_is_pure() {
     let pure = |file: &str| {
-        ["classify", "page", "project", "guard"].contains(&room(file)) || file == "cache/entry.rs"
+        ["classify", "page", "project", "guard"].contains(&room(file))
+            || ["cache/entry.rs", "proxy/usable.rs", "respond/condition.rs", "respond/status.rs"]
+                .contains(&file)
     };
     let mut seen = 0;
     for (file, text) in sources().into_iter().filter(|(file, _)| pure(file)) {
@@ -152,7 +155,7 @@ fn only(what: &[&str], may: impl Fn(&str) -> bool) {
 #[test]
 fn only_the_redis_store_names_redis() {
     only(&["redis::cmd", "redis::pipe", "use redis::", "bb8"], |file| {
-        ["cache/redis.rs", "cache/redis/connector.rs", "cache/tracking.rs"].contains(&file)
+        file == "cache/redis.rs" || file.starts_with("cache/redis/")
     });
 }
 

@@ -15,7 +15,7 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::{classify::Read, config::VouchFor};
+use crate::{bounded, classify::Read, config::VouchFor};
 
 /// Tokens known at a time.
 const TOKENS: usize = 10_000;
@@ -70,7 +70,12 @@ impl Ticket {
 
 impl Vouches {
     pub(super) fn new(routes: usize) -> Self {
-        Self { tokens: cache(TOKENS), yes: cache(VOUCHES), next: AtomicU64::new(0), routes }
+        Self {
+            tokens: bounded::by_count(TOKENS),
+            yes: bounded::by_count(VOUCHES),
+            next: AtomicU64::new(0),
+            routes,
+        }
     }
 
     pub(super) fn ticket(&self, token: &Arc<str>, read: &Read, vouch_for: VouchFor) -> Ticket {
@@ -107,10 +112,4 @@ impl Vouches {
             count.fetch_add(1, Ordering::AcqRel);
         }
     }
-}
-
-fn cache<K: std::hash::Hash + Eq, V: Clone>(
-    capacity: usize,
-) -> Cache<K, V, quick_cache::UnitWeighter, std::hash::RandomState> {
-    Cache::with(capacity, capacity as u64, quick_cache::UnitWeighter, Default::default(), Default::default())
 }

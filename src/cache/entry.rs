@@ -3,7 +3,13 @@
 //! Pure. The stored text is JSON, so that `redis-cli GET cat_sellers_all | jq .items` is useful. It is
 //! never trusted: what does not decode, or is of another format or shape, is a miss and no error.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::civil::Date;
@@ -30,11 +36,21 @@ impl Shape {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         Self(digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into())
     }
+
+    #[cfg(test)]
+    pub(super) fn of_text(text: &str) -> Self {
+        Self(text.into())
+    }
 }
 
+/// Numbers entries as they come into this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// A stored collection and what says whether it may be served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Entry {
+    /// Of no other entry in this process: what is made from this one is known by it.
+    pub id: u64,
     /// The items.
     pub collection: Collection,
     /// What it holds.
@@ -76,6 +92,12 @@ struct Wire<'w> {
 }
 
 impl Entry {
+    /// An entry as it was filled or read, with a number of its own.
+    #[must_use]
+    pub fn new(collection: Collection, shape: Shape, generation: Generation, stored_at: u64) -> Self {
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), collection, shape, generation, stored_at }
+    }
+
     /// The text to store.
     ///
     /// # Errors
@@ -110,16 +132,24 @@ impl Entry {
         }
         let generation = Generation::claimed(wire.generation);
         let collection = collection(stored, &wire).ok_or(Garbled::NotAnEntry)?;
-        Ok(Self { collection, shape: shape.clone(), generation, stored_at: wire.stored_at })
+        Ok(Self::new(collection, shape.clone(), generation, wire.stored_at))
     }
 
-    /// What is left of its freshness: bounded by `ttl` since it was stored and by `remaining`, the
-    /// store's own count. A clock that stepped back, or another replica's, prolongs nothing.
+    /// How old it is: by the wall clock since its fill began, and at least as old as the store's own count
+    /// says, which has `remaining` left of `life`. A clock that stepped back, or another replica's, makes
+    /// nothing younger.
     #[must_use]
-    pub fn fresh_for(&self, ttl: Duration, remaining: Duration, now_ms: u64) -> Duration {
-        let age = Duration::from_millis(now_ms.saturating_sub(self.stored_at));
-        ttl.saturating_sub(age).min(remaining)
+    pub fn age(&self, life: Duration, remaining: Duration, now_ms: u64) -> Duration {
+        Duration::from_millis(now_ms.saturating_sub(self.stored_at)).max(life.saturating_sub(remaining))
     }
+}
+
+/// The bytes that an entry under this key takes in memory, about.
+#[must_use]
+pub(super) fn weight(key: &str, entry: &Entry) -> u64 {
+    let collection = &entry.collection;
+    (key.len() + collection.text.len() + collection.items.len() * size_of::<std::ops::Range<u32>>() + 256)
+        as u64
 }
 
 fn collection(stored: &Bytes, wire: &Wire<'_>) -> Option<Collection> {
@@ -147,21 +177,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(text: &str, items: Vec<std::ops::Range<u32>>) -> Entry {
-        Entry {
-            collection: Collection {
-                text: Bytes::copy_from_slice(text.as_bytes()),
-                items,
-                total: 7,
-                kept_from: Some(jiff::civil::date(2026, 11, 22)),
-            },
-            shape: Shape("s".into()),
-            generation: Generation::random("run").unwrap(),
-            stored_at: 1_000,
-        }
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        let kept_from = Some(jiff::civil::date(2026, 11, 22));
+        let collection = Collection { text, items, total: 7, kept_from };
+        Entry::new(collection, Shape::of_text("s"), Generation::random("run").unwrap(), 1_000)
     }
 
     fn decode(text: &str) -> Result<Entry, Garbled> {
-        Entry::decode(&Bytes::copy_from_slice(text.as_bytes()), &Shape("s".into()))
+        Entry::decode(&Bytes::copy_from_slice(text.as_bytes()), &Shape::of_text("s"))
     }
 
     #[test]
@@ -173,8 +196,11 @@ mod tests {
         ] {
             let entry = entry(text, items);
             let stored = Bytes::from(entry.encode().unwrap());
-            assert_eq!(Entry::decode(&stored, &entry.shape).as_ref(), Ok(&entry));
-            assert_eq!(Entry::decode(&stored, &Shape("t".into())), Err(Garbled::Shape));
+            let read = Entry::decode(&stored, &entry.shape).unwrap();
+            assert_eq!(read.collection, entry.collection);
+            assert_eq!((read.generation, read.stored_at), (entry.generation, entry.stored_at));
+            assert_ne!(read.id, entry.id);
+            assert_eq!(Entry::decode(&stored, &Shape::of_text("t")).err(), Some(Garbled::Shape));
         }
     }
 
@@ -187,30 +213,32 @@ mod tests {
             )
         };
         assert!(decode(&with(1, r#"[ {"id":1} , {"id":2} ]"#)).is_ok(), "white space is no reason");
-        assert_eq!(decode(&with(2, "[]")), Err(Garbled::Format));
+        assert_eq!(decode(&with(2, "[]")).err(), Some(Garbled::Format));
         for items in ["{}", "7", "[7]", "null", "\"[]\"", "[[]]"] {
-            assert_eq!(decode(&with(1, items)), Err(Garbled::NotAnEntry), "{items}");
+            assert_eq!(decode(&with(1, items)).err(), Some(Garbled::NotAnEntry), "{items}");
         }
         for text in ["", "[]", "{}", "null", "\u{80}\u{4}pickle", "{\"format\":1}"] {
-            assert_eq!(decode(text), Err(Garbled::NotAnEntry), "{text:?}");
+            assert_eq!(decode(text).err(), Some(Garbled::NotAnEntry), "{text:?}");
         }
     }
 
     #[test]
-    fn freshness_is_the_least_of_both_counts_and_never_grows_by_a_clock() {
+    fn an_age_is_the_greater_of_both_counts_and_no_clock_makes_it_less() {
         let entry = entry("", vec![]);
-        let (ttl, second) = (Duration::from_secs(10), Duration::from_secs(1));
-        assert_eq!(entry.fresh_for(ttl, Duration::MAX, 1_000), ttl);
-        assert_eq!(entry.fresh_for(ttl, second, 1_000), second);
-        assert_eq!(entry.fresh_for(ttl, ttl, 9_000), 2 * second);
-        assert_eq!(entry.fresh_for(ttl, ttl, 0), ttl, "a clock that is behind");
-        assert_eq!(entry.fresh_for(ttl, ttl, 60_000), Duration::ZERO);
+        let (life, second) = (Duration::from_secs(10), Duration::from_secs(1));
+        assert_eq!(entry.age(life, life, 1_000), Duration::ZERO);
+        assert_eq!(entry.age(life, second, 1_000), life - second);
+        assert_eq!(entry.age(life, life, 9_000), 8 * second);
+        assert_eq!(entry.age(life, life, 0), Duration::ZERO, "a clock that is behind");
+        assert_eq!(entry.age(life, second, 0), life - second, "a clock that is behind, late in its life");
+        assert_eq!(entry.age(life, Duration::MAX, 1_000), Duration::ZERO, "a life that somebody prolonged");
+        assert_eq!(entry.age(life, Duration::MAX, 61_000), 60 * second, "and it does not help");
     }
 
     proptest! {
         #[test]
         fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Entry::decode(&Bytes::from(bytes), &Shape("s".into()));
+            let _ = Entry::decode(&Bytes::from(bytes), &Shape::of_text("s"));
         }
 
         #[test]
@@ -219,7 +247,7 @@ mod tests {
             let place = place % stored.len();
             stored[place] = byte;
             stored.truncate(cut);
-            let _ = Entry::decode(&Bytes::from(stored), &Shape("s".into()));
+            let _ = Entry::decode(&Bytes::from(stored), &Shape::of_text("s"));
         }
     }
 }

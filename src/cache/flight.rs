@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::generation::Generation;
 
@@ -38,6 +38,8 @@ pub struct Flight<V, E> {
     pub led: bool,
     /// The token that the flight's leader showed.
     pub leader: Option<Arc<str>>,
+    /// It began earlier than this caller wanted, but two of its kind were under way already.
+    pub bounded: bool,
     outcome: watch::Receiver<Outcome<V, E>>,
 }
 
@@ -53,7 +55,20 @@ impl<V: Clone, E: Clone> Flight<V, E> {
 
 struct Running<V, E> {
     leader: Option<Arc<str>>,
+    began: Instant,
     outcome: watch::Receiver<Outcome<V, E>>,
+    /// The one in whose place this one came, because it had begun too early for somebody.
+    overtaken: Option<watch::Receiver<Outcome<V, E>>>,
+}
+
+impl<V: Clone, E: Clone> Running<V, E> {
+    fn joined(&self, bounded: bool) -> Flight<V, E> {
+        Flight { led: false, leader: self.leader.clone(), bounded, outcome: self.outcome.clone() }
+    }
+
+    fn has_overtaken_one_that_flies(&self) -> bool {
+        self.overtaken.as_ref().is_some_and(|other| other.borrow().is_none() && other.has_changed().is_ok())
+    }
 }
 
 /// The flights of a process. Cheap to clone.
@@ -76,29 +91,37 @@ where
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Joins the flight with this id, or starts it: `work` is called only then. `work` publishes its
-    /// outcome through the [`Landing`] that it is given, and may go on afterwards.
+    /// Joins the flight with this id, if it began at `since` or later, or starts one in its place: `work` is
+    /// called only then. No third one is started while two fly. `work` publishes its outcome through the
+    /// [`Landing`] that it is given, and may go on afterwards.
     pub fn join<F>(
         &self,
         id: FlightId,
         leader: Option<Arc<str>>,
+        since: Option<Instant>,
         work: impl FnOnce(Landing<V, E>) -> F,
     ) -> Flight<V, E>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut overtaken = None;
         if let Some(running) = flights.get(&id) {
-            return Flight { led: false, leader: running.leader.clone(), outcome: running.outcome.clone() };
+            let early = since.is_some_and(|since| running.began < since);
+            if !early || running.has_overtaken_one_that_flies() {
+                return running.joined(early);
+            }
+            overtaken = Some(running.outcome.clone());
         }
         let (sender, outcome) = watch::channel(None);
-        let running = Running { leader: leader.clone(), outcome: outcome.clone() };
+        let began = Instant::now();
+        let running = Running { leader: leader.clone(), began, outcome: outcome.clone(), overtaken };
         flights.insert(id.clone(), running);
         drop(flights);
         let landing = Landing { flights: self.clone(), id, outcome: Some(sender) };
         // A panic ends this task alone: unwinding drops the landing, which tells the callers.
         tokio::spawn(work(landing));
-        Flight { led: true, leader, outcome }
+        Flight { led: true, leader, bounded: false, outcome }
     }
 
     /// Nobody joins the flights of this route from here on; whoever waits for one still gets its end.
@@ -108,11 +131,15 @@ where
 
     fn remove(&self, id: &FlightId, mine: &watch::Sender<Outcome<V, E>>) {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a detach another flight may stand there under an equal id.
-        if flights.get(id).is_some_and(|running| mine.subscribe().same_channel(&running.outcome)) {
+        if is_mine(flights.get(id), mine) {
             flights.remove(id);
         }
     }
+}
+
+/// After a detach, or when it was overtaken, another flight may stand there under an equal id.
+fn is_mine<V, E>(running: Option<&Running<V, E>>, mine: &watch::Sender<Outcome<V, E>>) -> bool {
+    running.is_some_and(|running| mine.subscribe().same_channel(&running.outcome))
 }
 
 /// How a flight's task ends it. Dropped without a word, the callers learn that it failed to end.
@@ -136,6 +163,13 @@ where
         if let Some(sender) = &self.outcome {
             sender.send_replace(Some(outcome));
         }
+    }
+
+    /// Whether it can still be joined: no write has detached it, and no younger one has taken its place.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.outcome.as_ref().is_some_and(|mine| is_mine(flights.get(&self.id), mine))
     }
 
     /// Lets nobody join any more, then tells the callers.
@@ -172,16 +206,16 @@ mod tests {
     async fn many_callers_share_one_flight_and_may_leave() {
         let flights = Flights::<u32, ()>::default();
         let (land, landed) = oneshot::channel();
-        let first = flights.join(id(0), None, |landing| async move {
+        let first = flights.join(id(0), None, None, |landing| async move {
             landing.finish(Ok(landed.await.unwrap()));
         });
         assert!(first.led);
         drop(first);
-        let second = flights.join(id(0), None, |_| async { unreachable!("it already flies") });
+        let second = flights.join(id(0), None, None, |_| async { unreachable!("it already flies") });
         assert!(!second.led);
         land.send(7).unwrap();
         assert_eq!(second.outcome().await, Some(Ok(7)));
-        let third = flights.join(id(0), None, |landing| async { landing.finish(Err(())) });
+        let third = flights.join(id(0), None, None, |landing| async { landing.finish(Err(())) });
         assert!(third.led, "a flight that ended is not joined");
         assert_eq!(third.outcome().await, Some(Err(())));
     }
@@ -193,21 +227,52 @@ mod tests {
             std::future::pending::<()>().await;
             drop(landing);
         };
-        assert!(flights.join(id(0), None, never).led);
-        assert!(flights.join(id(1), None, never).led);
-        assert!(!flights.join(id(0), None, never).led);
+        assert!(flights.join(id(0), None, None, never).led);
+        assert!(flights.join(id(1), None, None, never).led);
+        assert!(!flights.join(id(0), None, None, never).led);
         flights.detach(0);
-        assert!(flights.join(id(0), None, never).led);
+        assert!(flights.join(id(0), None, None, never).led);
     }
 
     #[tokio::test]
     async fn a_panic_ends_the_flight_for_all_and_the_next_one_starts_anew() {
         let flights = Flights::<u32, ()>::default();
-        let flight = flights.join(id(0), None, |landing| async move {
+        let flight = flights.join(id(0), None, None, |landing| async move {
             let _landing = landing;
             panic!("on purpose");
         });
         assert_eq!(flight.outcome().await, None);
-        assert!(flights.join(id(0), None, |landing| async { landing.finish(Ok(1)) }).led);
+        assert!(flights.join(id(0), None, None, |landing| async { landing.finish(Ok(1)) }).led);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_a_younger_flight_starts_one_and_no_third_while_two_fly() {
+        let flights = Flights::<u32, ()>::default();
+        let fly = |flights: &Flights<u32, ()>, since| {
+            let (land, landed) = oneshot::channel::<u32>();
+            let flight = flights.join(id(0), None, since, |landing| async move {
+                let value = landed.await.unwrap();
+                let current = u32::from(landing.is_current());
+                landing.finish(Ok(value + current));
+            });
+            (flight, land)
+        };
+        let (old, land_old) = fly(&flights, None);
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        let now = Some(Instant::now());
+        let (young, land_young) = fly(&flights, now);
+        assert!(young.led && !young.bounded);
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        let (third, _) = fly(&flights, Some(Instant::now()));
+        assert!(!third.led && third.bounded, "two fly");
+        let (joined, _) = fly(&flights, now);
+        assert!(!joined.led && !joined.bounded, "it began late enough");
+        land_old.send(10).unwrap();
+        assert_eq!(old.outcome().await, Some(Ok(10)), "it was overtaken");
+        let (fourth, _) = fly(&flights, Some(Instant::now()));
+        assert!(fourth.led, "only one flies");
+        land_young.send(20).unwrap();
+        assert_eq!(third.outcome().await, Some(Ok(20)), "and so was this one");
+        assert_eq!(joined.outcome().await, young.outcome().await);
     }
 }

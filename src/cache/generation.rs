@@ -41,6 +41,12 @@ impl Generation {
         Self(text.into())
     }
 
+    /// Whether it was put into the server that runs as `run_id`.
+    #[must_use]
+    pub fn is_of(&self, run_id: &str) -> bool {
+        self.0.strip_prefix(run_id).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// The token as it is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {

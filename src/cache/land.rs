@@ -1,14 +1,12 @@
 //! The end of a flight: what is to be kept is kept, stored, and given to the callers.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Look, Shared, entry::Entry, fault::Fault, flight::Landing, generation::Generation, void::RouteState,
+    Look, Shared, age::Age, entry::Entry, fault::Fault, flight::Landing, generation::Generation,
+    void::RouteState,
 };
 use crate::{
     classify::Read,
@@ -18,8 +16,6 @@ use crate::{
 
 /// What a put may take once its callers have their answer.
 const PUT_LIMIT: Duration = Duration::from_secs(2);
-/// Collections remembered as too large.
-const TOO_LARGE_KEYS: usize = 10_000;
 
 /// What a fill gave, and when it began: by the monotonic clock and by the wall's.
 pub(super) struct Filled<E> {
@@ -28,15 +24,21 @@ pub(super) struct Filled<E> {
     pub(super) began_at: u64,
 }
 
+/// What the callers of a flight get.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// The entry, stored or not.
+    pub entry: Arc<Entry>,
+    /// Counts from the fill's beginning: from then on the upstream may hold something newer.
+    pub age: Age,
+    /// It is known to be in the store.
+    pub stored: bool,
+}
+
 impl Shared {
     /// Ends a flight: keeps what is to be kept, stores it, and tells the callers.
-    pub(super) async fn land<E>(
-        &self,
-        read: &Read,
-        look: &Look,
-        fill: Filled<E>,
-        landing: Landing<Arc<Entry>, E>,
-    ) where
+    pub(super) async fn land<E>(&self, read: &Read, look: &Look, fill: Filled<E>, landing: Landing<Landed, E>)
+    where
         E: Clone + Send + Sync + 'static,
     {
         let collection = match fill.filled {
@@ -44,50 +46,39 @@ impl Shared {
             Err(failure) => return landing.finish(Err(failure)),
         };
         let Some(state) = self.routes.get(read.index) else { return };
-        let entry = Arc::new(Entry {
-            collection,
-            shape: state.shape.clone(),
-            generation: look.generation.clone().unwrap_or_else(|| Generation::claimed("")),
-            stored_at: fill.began_at,
-        });
-        // Its freshness counts from the fill's beginning: from then on the upstream may hold something newer.
-        let left = read.route.ttl.saturating_sub(fill.began.elapsed());
-        let current = state.epoch() == look.epoch;
+        let generation = look.generation.clone().unwrap_or_else(|| Generation::claimed(""));
+        let entry = Arc::new(Entry::new(collection, state.shape.clone(), generation, fill.began_at));
+        let age = Age::since(fill.began);
+        let landed = |stored| Landed { entry: Arc::clone(&entry), age, stored };
+        let left = read.route.life().saturating_sub(age.get());
+        let current = state.epoch() == look.epoch && landing.is_current();
         if look.generation.is_none() || !current || left.is_zero() {
-            return landing.finish(Ok(entry));
+            return landing.finish(Ok(landed(false)));
         }
         let put = self.put(read, state, &entry, left);
         tokio::pin!(put);
         // The callers wait for the store no longer than what is left of its budget; the put may.
         let budget = self.budget.saturating_sub(look.spent);
-        if Deadline::after(budget).within(&mut put).await.is_ok() {
-            landing.finish(Ok(Arc::clone(&entry)));
+        if let Ok(stored) = Deadline::after(budget).within(&mut put).await {
+            landing.finish(Ok(landed(stored)));
         } else {
-            landing.publish(Ok(Arc::clone(&entry)));
+            landing.publish(Ok(landed(false)));
             put.await;
         }
     }
 
-    async fn put(&self, read: &Read, state: &RouteState, entry: &Arc<Entry>, left: Duration) {
+    /// Whether the store has it for sure. What was near under this key is older, and goes before anybody is told.
+    async fn put(&self, read: &Read, state: &RouteState, entry: &Arc<Entry>, left: Duration) -> bool {
         let (keys, by) = (self.keys(read, state), Deadline::after(PUT_LIMIT));
-        if let Err(fault) = self.store.put(&keys, entry, left, state.generation_life, by).await {
+        let put = self.store.put(&keys, entry, left, state.generation_life, by).await;
+        self.near.iter().for_each(|near| near.void_key(&read.key));
+        if let Err(fault) = put {
             self.report(fault);
             if fault == Fault::TooLarge {
-                self.remember_too_large(&read.key);
+                self.too_large.begin(&read.key);
             }
         }
-    }
-
-    /// Remembers for a while that this collection is over the bounds.
-    pub(super) fn remember_too_large(&self, key: &Arc<str>) {
-        let mut keys = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if keys.len() >= TOO_LARGE_KEYS {
-            keys.retain(|_, until| *until > now);
-        }
-        if keys.len() < TOO_LARGE_KEYS {
-            keys.insert(Arc::clone(key), now + self.too_large_for);
-        }
+        put.is_ok()
     }
 
     fn keep(&self, read: &Read, collection: Collection) -> Collection {

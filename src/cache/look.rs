@@ -1,28 +1,50 @@
-//! A look into the store: what lies there, and whether it may be served now.
+//! A look for an entry: what lies near or in the store, and whether it may be served now.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use jiff::civil::Date;
-
 use super::{
     Look, Shared,
+    age::Age,
     entry::{Entry, Garbled},
-    generation::Generation,
     snapshot::Stored,
     void::RouteState,
 };
-use crate::{classify::Read, deadline::Deadline, page::keep};
+use crate::{classify::Read, deadline::Deadline};
+
+/// An entry that is valid: of the route's present generation, not past its life, and kept from no later day
+/// than today. Whether it is fresh, its age says.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// How old it is.
+    pub age: Age,
+    /// It is a copy in this process: the store was not asked.
+    pub near: bool,
+}
 
 impl Shared {
+    /// A copy in this process that may be served.
+    pub(super) fn look_near(&self, read: &Read) -> Option<Look> {
+        let (near, state) = (self.near.as_ref()?, self.routes.get(read.index)?);
+        let epoch = state.epoch();
+        let (entry, age) = near.find(read.index, &read.key)?;
+        let generation = Some(entry.generation.clone());
+        let hit = Some(self.valid(read, Hit { entry, age, near: true })?);
+        Some(Look { hit, epoch, generation, spent: Duration::ZERO })
+    }
+
     /// Takes until `by` at most; a store that does not do its work is one without entries.
     pub(super) async fn look(&self, read: &Read, by: Deadline) -> Look {
         let Some(state) = self.routes.get(read.index) else {
             return Look::without(0);
         };
-        // Noted before the store is asked: a write that comes in between makes this look an old one.
+        // All noted before the store is asked: a write that comes in between makes this look an old one. The
+        // stamp first of all: a write changes it after the epoch, so that who has the new one sees the void.
+        let stamp = self.near.as_ref().map(|near| near.stamp(read.index, &read.key));
         let epoch = state.epoch();
         let without = Look::without(epoch);
         if state.is_void() {
@@ -46,40 +68,38 @@ impl Shared {
             };
         };
         let hit = match snapshot.entry {
-            Stored::Entry(entry, remaining) => self.servable(read, entry, remaining, &generation),
+            Stored::Entry(entry, remaining) if entry.generation == generation => {
+                let age = Age::now(entry.age(read.route.life(), remaining, self.clock.now_ms()));
+                if let (Some(near), Some(stamp)) = (&self.near, stamp) {
+                    near.keep(&read.key, &entry, age, stamp);
+                }
+                self.valid(read, Hit { entry, age, near: false })
+            }
             Stored::Garbled(garbled) => {
                 self.report_garbled(state, garbled);
                 None
             }
-            Stored::Nothing => None,
+            Stored::Entry(..) | Stored::Nothing => None,
         };
         Look { hit, generation: Some(generation), ..without }
     }
 
-    /// The entry as it may be served now, or nothing where it may not.
-    fn servable(
-        &self,
-        read: &Read,
-        entry: Arc<Entry>,
-        remaining: Duration,
-        generation: &Generation,
-    ) -> Option<(Arc<Entry>, Duration)> {
-        let fresh = entry.fresh_for(read.route.ttl, remaining, self.clock.now_ms());
-        if entry.generation != *generation || fresh.is_zero() {
-            return None;
-        }
-        let Some(keep) = &read.route.keep else { return Some((entry, fresh)) };
-        let today = self.clock.today(&self.zone);
-        match entry.collection.kept_from {
-            Some(day) if day == today => Some((entry, fresh)),
-            Some(day) if day < today => Some((Arc::new(self.kept(&entry, &keep.field, today)), fresh)),
-            _ => None,
-        }
+    /// What is past its life, or was kept from a day that is still to come, serves nobody.
+    fn valid(&self, read: &Read, hit: Hit) -> Option<Hit> {
+        let from_today =
+            || hit.entry.collection.kept_from.is_some_and(|day| day <= self.clock.today(&self.zone));
+        let valid = hit.age.get() < read.route.life() && (read.route.keep.is_none() || from_today());
+        valid.then_some(hit)
     }
 
-    fn kept(&self, entry: &Entry, field: &str, today: Date) -> Entry {
-        let (collection, _) = keep::from_today(entry.collection.clone(), field, today, &self.zone);
-        Entry { collection, ..entry.clone() }
+    /// Deletes an entry, here and in the store.
+    pub(super) async fn retire(&self, read: &Read) {
+        let Some(state) = self.routes.get(read.index) else { return };
+        let (keys, by) = (self.keys(read, state), Deadline::after(self.budget));
+        if let Err(fault) = self.store.delete(&keys, by).await {
+            self.report(fault);
+        }
+        self.near.iter().for_each(|near| near.void_key(&read.key));
     }
 
     fn report_garbled(&self, state: &RouteState, garbled: Garbled) {

@@ -2,24 +2,24 @@
 
 use std::{
     collections::HashMap,
+    hash::RandomState,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{Weighter, sync::Cache};
 use tokio::time::Instant;
 
 use super::{
-    entry::{Entry, Garbled, Shape},
+    entry::{Entry, Garbled, Shape, weight},
     fault::Fault,
     generation::Generation,
     snapshot::{Keys, Snapshot, Stored},
 };
+use crate::bounded;
 
 /// The `run_id` of a store that cannot outlive its process.
 const RUN_ID: &str = "memory";
-/// The cache keeps no item larger than its share of one shard, so there are few.
-const SHARDS: usize = 2;
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -32,9 +32,7 @@ struct Bytes;
 
 impl Weighter<String, Kept> for Bytes {
     fn weight(&self, key: &String, kept: &Kept) -> u64 {
-        let collection = &kept.entry.collection;
-        (key.len() + collection.text.len() + collection.items.len() * size_of::<std::ops::Range<u32>>() + 256)
-            as u64
+        weight(key, &kept.entry)
     }
 }
 
@@ -43,23 +41,15 @@ impl Weighter<String, Kept> for Bytes {
 pub(super) struct Memory {
     generations: Mutex<HashMap<String, Generation>>,
     max_entry_bytes: u64,
-    entries: Cache<String, Kept, Bytes>,
+    entries: Cache<String, Kept, Bytes, RandomState>,
 }
 
 impl Memory {
-    /// An empty store of at most `max_bytes`, for entries of at most `max_entry_bytes` or a shard's share.
+    /// An empty store of at most `max_bytes`, for entries of at most `max_entry_bytes` or as the bound allows.
     #[must_use]
     pub(super) fn new(max_bytes: u64, max_entry_bytes: usize) -> Self {
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity(1024)
-            .weight_capacity(max_bytes)
-            .build();
-        let entries = options.map_or_else(
-            |_| Cache::with_weighter(1024, max_bytes, Bytes),
-            |options| Cache::with_options(options, Bytes, Default::default(), Default::default()),
-        );
-        let max_entry_bytes = (max_entry_bytes as u64).min(max_bytes / SHARDS as u64);
+        let entries = bounded::by_bytes(max_bytes, Bytes);
+        let max_entry_bytes = (max_entry_bytes as u64).min(bounded::largest(max_bytes));
         Self { generations: Mutex::default(), max_entry_bytes, entries }
     }
 
@@ -95,6 +85,10 @@ impl Memory {
         }
         self.entries.insert(key, kept);
         Ok(())
+    }
+
+    pub(super) fn delete(&self, key: &str) {
+        self.entries.remove(key);
     }
 
     pub(super) fn drop_generations(&self, keys: &[String]) {

@@ -5,6 +5,7 @@
 //! once, so that a slow command never holds a place.
 
 mod connector;
+mod tracking;
 
 use std::{
     fmt,
@@ -24,6 +25,7 @@ use super::{
     entry::{Entry, Garbled, Shape},
     fault::Fault,
     generation::Generation,
+    near::Near,
     snapshot::{Keys, Snapshot, Stored},
 };
 use crate::deadline::{Deadline, Elapsed};
@@ -75,6 +77,11 @@ impl Redis {
         if !probe(&self.connector).await && self.breaker.open() {
             self.report_away(Fault::Connection);
         }
+    }
+
+    /// Follows the server's invalidations for the copies near, until the task is dropped.
+    pub(super) fn follow(&self, prefix: &str, near: Arc<Near>) -> impl Future<Output = ()> + Send + 'static {
+        tracking::follow(self.connector.client.clone(), prefix.to_owned(), near)
     }
 
     /// Returns once the server may be asked again.

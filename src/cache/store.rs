@@ -72,6 +72,21 @@ impl Store {
         }
     }
 
+    /// Deletes an entry.
+    ///
+    /// # Errors
+    /// [`Fault`]: it may still be there.
+    pub(super) async fn delete(&self, keys: &Keys, by: Deadline) -> Result<(), Fault> {
+        match self {
+            Self::Redis(redis) => redis.delete(std::slice::from_ref(&keys.entry), by).await,
+            Self::Memory(memory) => {
+                memory.delete(&keys.entry);
+                Ok(())
+            }
+            Self::Absent => Ok(()),
+        }
+    }
+
     /// Deletes generations: all entries under them are void.
     ///
     /// # Errors

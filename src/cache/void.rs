@@ -43,7 +43,7 @@ impl RouteState {
             name: route.name.clone(),
             shape: Shape::of(config, route),
             generation_key: format!("{}gen_{}", config.store.prefix, route.name),
-            generation_life: SHORTEST_GENERATION.max(2 * route.ttl),
+            generation_life: SHORTEST_GENERATION.max(2 * route.life()),
             shape_warned: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             voided: AtomicU64::new(0),
@@ -76,7 +76,10 @@ impl Shared {
         }
         let epochs: Vec<u64> =
             states.iter().map(|state| state.epoch.fetch_add(1, Ordering::AcqRel) + 1).collect();
-        routes.iter().for_each(|route| detach(*route));
+        for route in routes {
+            self.near.iter().for_each(|near| near.void_route(*route));
+            detach(*route);
+        }
         let keys: Vec<String> = states.iter().map(|state| state.generation_key.clone()).collect();
         match self.store.drop_generations(&keys, Deadline::after(self.budget)).await {
             Ok(()) => states.iter().zip(epochs).for_each(|(state, epoch)| state.acknowledged(epoch)),

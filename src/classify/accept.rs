@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, header};
 
+use super::weight;
+
 /// True without an `Accept` field, or where the most specific range that covers
 /// `application/json` has a weight above 0. A field that does not read takes none.
 pub(super) fn takes_json(fields: &HeaderMap) -> bool {
@@ -44,7 +46,7 @@ fn range(text: &str) -> Result<Option<(u8, bool)>, NotUnderstood> {
     for part in parts {
         let (name, value) = part.split_once('=').ok_or(NotUnderstood)?;
         if name.trim().eq_ignore_ascii_case("q") {
-            wanted = value.trim().parse::<f32>().map_err(|_| NotUnderstood)? > 0.0;
+            wanted = weight(part).ok_or(NotUnderstood)? > 0.0;
         } else if !(name.trim().eq_ignore_ascii_case("charset")
             && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
         {

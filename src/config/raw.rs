@@ -44,6 +44,9 @@ pub(super) struct RawStore {
     pub(super) budget: Option<Text>,
     pub(super) max_entry_bytes: Option<Text>,
     pub(super) max_bytes: Option<Text>,
+    pub(super) near_bytes: Option<Text>,
+    pub(super) near_limit: Option<Text>,
+    pub(super) page_bytes: Option<Text>,
     pub(super) ttl: Option<Text>,
 }
 
@@ -86,6 +89,8 @@ pub(super) struct RawRoute {
     pub(super) fields: Option<At<Vec<RawField>>>,
     pub(super) keep: Option<RawKeep>,
     pub(super) ttl: Option<Text>,
+    pub(super) stale_while_revalidate: Option<Text>,
+    pub(super) stale_if_error: Option<Text>,
     pub(super) default_page_size: Option<Number>,
     pub(super) max_page_size: Option<Number>,
     pub(super) invalidated_by: Vec<Text>,
@@ -170,6 +175,9 @@ impl RawStore {
             budget: section.text("budget", DURATION, problems),
             max_entry_bytes: section.text("max-entry-bytes", BYTES, problems),
             max_bytes: section.text("max-bytes", BYTES, problems),
+            near_bytes: section.text("near-bytes", BYTES, problems),
+            near_limit: section.text("near-limit", DURATION, problems),
+            page_bytes: section.text("page-bytes", BYTES, problems),
             ttl: section.text("ttl", DURATION, problems),
         };
         if let Some(url) = &raw.redis_url {
@@ -236,6 +244,8 @@ impl RawRoute {
             fields: section.fields("fields", problems),
             keep: RawKeep::read(section.present("keep", problems), problems),
             ttl: section.text("ttl", DURATION, problems),
+            stale_while_revalidate: section.text("stale-while-revalidate", DURATION, problems),
+            stale_if_error: section.text("stale-if-error", DURATION, problems),
             default_page_size: section.number("default-page-size", problems),
             max_page_size: section.number("max-page-size", problems),
             invalidated_by: section.texts("invalidated-by", WRITES, problems),

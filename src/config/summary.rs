@@ -109,7 +109,12 @@ impl fmt::Display for StoreKind {
 impl fmt::Display for Store {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bytes, budget) = (show_bytes(self.max_entry_bytes as u64), show_duration(self.budget));
-        write!(out, "of at most {bytes}, keys begin with {}, {budget} a request", self.prefix)
+        write!(out, "of at most {bytes}, keys begin with {}, {budget} a request", self.prefix)?;
+        if let Some(near) = &self.near {
+            let (bytes, limit) = (show_bytes(near.max_bytes), show_duration(near.limit));
+            write!(out, "; copies of {bytes} for {limit}")?;
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +132,14 @@ impl fmt::Display for Admission {
 
 impl fmt::Display for Route {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} for {}", self.name, show_duration(self.ttl))
+        write!(out, "{} for {}", self.name, show_duration(self.ttl))?;
+        for (window, when) in
+            [(self.stale.while_revalidate, "while it is filled anew"), (self.stale.if_error, "if that fails")]
+        {
+            if !window.is_zero() {
+                write!(out, ", {} longer {when}", show_duration(window))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,30 +1,39 @@
 //! A read: admit, look, fill where nothing may be served, and answer – or say why the request is to be
 //! forwarded as it came.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use super::Proxy;
+use super::{
+    Proxy,
+    ask::{Proof, may_read},
+    usable::{self, REFRESH_BOUND, Usable},
+};
 use crate::{
     admit::{Caller, Standing},
     body::Body,
-    cache::{Entry, Look},
+    cache::{Hit, Landed, Look, Sharing},
     classify::{Read, Reason},
     config::RouteKind,
     fill::FillError,
     page::Collection,
-    respond::{self, Because, CacheStatus, Served},
-    telemetry::Chain,
+    respond::{
+        self, Served,
+        status::{Because, CacheStatus, FillDetail, HitDetail},
+    },
 };
 
 /// Why a read is not answered from an entry.
-enum Declined {
+pub(super) enum Declined {
     /// The upstream's own answer to the client's own request is the right one.
     Forward(Reason),
     /// There is no entry, and this is what the client is told.
     Failed(FillError),
+    /// There is no entry, and the client wants nothing else.
+    NotCached,
 }
 
 impl From<FillError> for Declined {
@@ -37,21 +46,6 @@ impl From<FillError> for Declined {
     }
 }
 
-/// The upstream's yes to a caller.
-#[derive(Clone, Copy)]
-struct Proof {
-    /// The total that it told with it; `None`: no total is compared.
-    total: Option<u64>,
-    /// It was asked for this request.
-    asked: bool,
-}
-
-impl Proof {
-    fn agrees(self, entry: &Entry) -> bool {
-        self.total.is_none_or(|total| total == entry.collection.total)
-    }
-}
-
 impl Proxy {
     pub(super) async fn read(&self, request: Request<Incoming>, read: &Read) -> Response<Body> {
         let answered = match self.0.admission.caller(read, request.headers()) {
@@ -60,50 +54,88 @@ impl Proxy {
             Err(reason) => Err(Declined::Forward(reason)),
         };
         match answered {
-            Ok(served) => respond::page(&served, read),
+            Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
+                Ok(rendered) => respond::page(&served, &rendered, request.headers()),
+                Err(_) => respond::internal(),
+            },
             Err(Declined::Forward(reason)) => self.forward(request, reason).await,
             Err(Declined::Failed(error)) => respond::failed(&error),
+            Err(Declined::NotCached) => respond::not_cached(),
         }
     }
 
     async fn serve(&self, read: &Read, caller: &Caller) -> Result<Served, Declined> {
-        let look = self.0.cache.look(read).await;
-        // The object itself is the question, and its answer the fill.
-        if read.route.kind == RouteKind::Single && self.0.admission.standing(caller) == Standing::Unknown {
-            let because = if look.hit.is_some() { Because::Question } else { Because::Miss };
-            return self.refill(read, caller, &look, because).await;
+        let mut look = self.0.cache.look(read).await;
+        let mut usable = self.usable(read, &look);
+        // Another process may have filled it anew a moment ago.
+        if usable == Usable::Not(Because::Request) && look.hit.as_ref().is_some_and(|hit| hit.near) {
+            look = self.0.cache.look_in_store(read).await;
+            usable = self.usable(read, &look);
         }
-        match &look.hit {
-            Some((entry, fresh)) => self.hit(read, caller, &look, entry, *fresh).await,
-            None => self.miss(read, caller, &look).await,
+        let standing = self.0.admission.standing(caller);
+        if read.demand.only_if_cached {
+            return cached_only(read, &look, usable, standing);
+        }
+        // The object itself is the question, and its answer the fill.
+        if read.route.kind == RouteKind::Single && standing == Standing::Unknown {
+            let (because, detail) = match look.hit {
+                Some(_) => (Because::Request, Some(FillDetail::Question)),
+                None => (Because::Miss, None),
+            };
+            return self.refill(read, caller, &look, because, detail).await;
+        }
+        match (&look.hit, usable) {
+            (Some(hit), Usable::Fresh | Usable::JustFilled) => self.hit(read, caller, hit, usable).await,
+            (Some(hit), Usable::Stale(detail)) if may_read(standing, &hit.entry) => {
+                if detail == HitDetail::WhileRevalidate && !self.0.cache.has_failed(read) {
+                    // Nobody waits for it. Where one flies already, that is it.
+                    drop(self.flight(read, caller, &look, Sharing::All));
+                }
+                Ok(served(read, hit, Some(detail)))
+            }
+            // Past its ttl it serves nobody whose right to it is not known.
+            (_, Usable::Stale(_)) => self.miss(read, caller, &look, Because::Stale).await,
+            (_, Usable::Not(because)) => self.miss(read, caller, &look, because).await,
+            (None, _) => self.miss(read, caller, &look, Because::Miss).await,
         }
     }
 
-    async fn hit(
+    fn usable(&self, read: &Read, look: &Look) -> Usable {
+        let failed = || self.0.cache.has_failed(read);
+        match &look.hit {
+            Some(hit) => usable::judge(&read.route, &read.demand, hit.age.get(), failed),
+            None => Usable::Not(Because::Miss),
+        }
+    }
+
+    async fn hit(&self, read: &Read, caller: &Caller, hit: &Hit, usable: Usable) -> Result<Served, Declined> {
+        let proof = self.proof(read, caller, &hit.entry).await?;
+        if !proof.agrees(&hit.entry) {
+            return self.dispute(read, caller, hit, proof).await;
+        }
+        if hit.age.get() >= read.route.ttl {
+            // The question took as long as the entry had to live.
+            return self.miss(read, caller, &self.0.cache.look(read).await, Because::Stale).await;
+        }
+        let detail = match usable {
+            Usable::JustFilled => Some(HitDetail::RefreshBounded),
+            _ if proof.asked => Some(HitDetail::Asked),
+            _ => hit.near.then_some(HitDetail::Near),
+        };
+        Ok(served(read, hit, detail))
+    }
+
+    async fn miss(
         &self,
         read: &Read,
         caller: &Caller,
         look: &Look,
-        entry: &Arc<Entry>,
-        fresh: Duration,
+        because: Because,
     ) -> Result<Served, Declined> {
-        let proof = self.proof(read, caller, entry).await?;
-        if !proof.agrees(entry) {
-            return self.dispute(read, caller, look, entry, proof).await;
-        }
-        let ttl = fresh.saturating_sub(look.age());
-        if ttl.is_zero() {
-            // The question took as long as the entry had to live.
-            return self.miss(read, caller, &self.0.cache.look(read).await).await;
-        }
-        let status = CacheStatus::Hit { ttl, asked: proof.asked };
-        Ok(Served { entry: Arc::clone(entry), age: read.route.ttl.saturating_sub(ttl), status })
-    }
-
-    async fn miss(&self, read: &Read, caller: &Caller, look: &Look) -> Result<Served, Declined> {
         let identity = caller.identity();
-        let flight = self.0.cache.fill(read, look, identity.clone(), false, || self.work(read, caller));
+        let flight = self.flight(read, caller, look, sharing(read));
         let (led, own) = (flight.led, flight.leader == identity);
+        let bounded = flight.bounded.then_some(FillDetail::RefreshBounded);
         if !led {
             self.0.telemetry.joined();
         }
@@ -112,55 +144,39 @@ impl Proxy {
             Standing::Unknown if !own => Some(self.ask(read, caller).await?),
             Standing::Unknown | Standing::Admitted(_) => None,
         };
-        let entry = match flight.outcome().await {
+        let landed = match flight.outcome().await {
             Some(Err(FillError::Answered(answered))) if !own && answered.status.is_client_error() => {
-                return self.refill(read, caller, look, Because::Miss).await;
+                return self.refill(read, caller, look, because, None).await;
             }
+            Some(Err(error)) => match self.stale_if_error(read, caller, &error).await {
+                Some(served) => return Ok(served),
+                None => return Err(error.into()),
+            },
             outcome => landed(outcome)?,
         };
         let proof = match early {
             Some(proof) => proof,
-            None => self.proof_after_flight(read, caller, &entry).await?,
+            None => self.proof_after_flight(read, caller, &landed.entry).await?,
         };
-        if !proof.agrees(&entry) {
-            return self.dispute(read, caller, look, &entry, proof).await;
+        if !proof.agrees(&landed.entry) {
+            let hit = Hit { entry: landed.entry, age: landed.age, near: false };
+            return self.dispute(read, caller, &hit, proof).await;
         }
-        Ok(self.filled(entry, look, Because::Miss, !led))
+        Ok(filled(landed, look, because, !led, bounded))
     }
 
-    /// A flight may have taken long, and whoever waited for it may have lost the upstream's yes meanwhile.
-    async fn proof_after_flight(
-        &self,
-        read: &Read,
-        caller: &Caller,
-        entry: &Entry,
-    ) -> Result<Proof, Declined> {
-        self.proof(read, &self.0.admission.again(read, caller), entry).await
-    }
-
-    /// The upstream's yes to this caller for what this entry holds: remembered, or asked for now.
-    async fn proof(&self, read: &Read, caller: &Caller, entry: &Entry) -> Result<Proof, Declined> {
-        if let Standing::Admitted(total) = self.0.admission.standing(caller) {
-            let proof = Proof { total, asked: false };
-            if proof.agrees(entry) {
-                return Ok(proof);
-            }
+    /// What there is past its ttl, where the upstream fails and the route allows it. Only for a caller whose right
+    /// is known, and never in place of the upstream's word on that right or on the thing.
+    async fn stale_if_error(&self, read: &Read, caller: &Caller, error: &FillError) -> Option<Served> {
+        if !read.demand.is_plain() || !error.is_outage() || read.route.stale.if_error.is_zero() {
+            return None;
         }
-        self.ask(read, caller).await
-    }
-
-    /// Asks in a task of its own: what the answer says of the token is heard even where the client left.
-    async fn ask(&self, read: &Read, caller: &Caller) -> Result<Proof, Declined> {
-        let (proxy, read, caller) = (self.clone(), read.clone(), caller.clone());
-        let asking = tokio::spawn(async move {
-            let told = proxy.0.filler.ask(&read, caller.authorization()).await;
-            proxy.conclude(&read, &caller, told.as_ref().map(|total| *total));
-            told
-        });
-        match asking.await {
-            Ok(told) => Ok(Proof { total: told?, asked: true }),
-            Err(_) => Err(Declined::Forward(Reason::Unfit)),
-        }
+        let (look, again) = (self.0.cache.look(read).await, self.0.admission.again(read, caller));
+        let hit = look.hit.as_ref()?;
+        let age = hit.age.get();
+        let within = age < read.route.ttl + read.route.stale.if_error;
+        let admitted = may_read(self.0.admission.standing(&again), &hit.entry);
+        (within && admitted).then(|| served(read, hit, Some(HitDetail::IfError)))
     }
 
     /// The entry's total is not what this token was told: it is filled anew with this token, unless the last
@@ -169,25 +185,20 @@ impl Proxy {
         &self,
         read: &Read,
         caller: &Caller,
-        look: &Look,
-        entry: &Entry,
+        hit: &Hit,
         proof: Proof,
     ) -> Result<Served, Declined> {
-        if let Some(other) = self.0.admission.dispute(read, caller) {
-            let told = self.0.filler.ask(read, other.authorization()).await;
-            if told.is_ok_and(|total| total != proof.total) {
-                self.0.admission.differ(read);
-                self.0.telemetry.differs(&read.route.name);
-                return Err(Declined::Forward(Reason::Differs));
-            }
+        if self.differs(read, caller, proof).await {
+            return Err(Declined::Forward(Reason::Differs));
         }
         tracing::debug!(
             route = read.route.name,
-            entry = entry.collection.total,
+            entry = hit.entry.collection.total,
             told = proof.total,
             "totals differ"
         );
-        self.refill(read, caller, look, Because::Total).await
+        let look = self.0.cache.look_in_store(read).await;
+        self.refill(read, caller, &look, Because::Request, Some(FillDetail::Total)).await
     }
 
     /// Fills with this caller's token, for this caller alone; what it gives is stored for all.
@@ -197,13 +208,24 @@ impl Proxy {
         caller: &Caller,
         look: &Look,
         because: Because,
+        detail: Option<FillDetail>,
     ) -> Result<Served, Declined> {
-        let flight = self.0.cache.fill(read, look, caller.identity(), true, || self.work(read, caller));
+        let flight = self.flight(read, caller, look, Sharing::Alone);
         let led = flight.led;
-        let entry = landed(flight.outcome().await)?;
+        let landed = landed(flight.outcome().await)?;
         // Its total is its own; only the upstream's yes may have been lost meanwhile.
-        self.proof_after_flight(read, caller, &entry).await?;
-        Ok(self.filled(entry, look, because, !led))
+        self.proof_after_flight(read, caller, &landed.entry).await?;
+        Ok(filled(landed, look, because, !led, detail))
+    }
+
+    fn flight(
+        &self,
+        read: &Read,
+        caller: &Caller,
+        look: &Look,
+        sharing: Sharing,
+    ) -> crate::cache::Flight<Landed, FillError> {
+        self.0.cache.fill(read, look, caller.identity(), sharing, || self.work(read, caller))
     }
 
     /// A fill with this caller's token. It speaks for the token, for good or ill, whoever still waits for it.
@@ -217,39 +239,61 @@ impl Proxy {
             let filled = proxy.0.filler.fill(&read, caller.authorization()).await;
             let is_list = read.route.kind != RouteKind::Single;
             proxy.conclude(&read, &caller, filled.as_ref().map(|whole| is_list.then_some(whole.total)));
+            if read.route.life() > read.route.ttl && filled.as_ref().is_err_and(|error| ends(error, &caller))
+            {
+                proxy.0.cache.retire(&read).await;
+            }
             filled
-        }
-    }
-
-    fn filled(&self, entry: Arc<Entry>, look: &Look, because: Because, collapsed: bool) -> Served {
-        let status = CacheStatus::Filled { because, collapsed, unstored: look.is_without_store() };
-        Served { age: self.0.cache.age(&entry), entry, status }
-    }
-
-    /// What the upstream's answer to a request of our own says about the token and the collection.
-    fn conclude(&self, read: &Read, caller: &Caller, answer: Result<Option<u64>, &FillError>) {
-        let route = &read.route.name;
-        match answer {
-            Ok(total) => self.0.admission.vouch(caller, total),
-            Err(FillError::Answered(answered)) => {
-                if let Some(authorization) = caller.authorization() {
-                    self.0.admission.heard(authorization, &[read.index], answered.status);
-                }
-            }
-            Err(error @ FillError::TooLarge(bound)) => {
-                self.0.telemetry.unfit(route, bound, error);
-                self.0.cache.remember_too_large(read);
-            }
-            Err(error @ FillError::Unfit(_)) => self.0.telemetry.unfit(route, "not the list", error),
-            Err(error @ FillError::Contradiction(_)) => self.0.telemetry.unfit(route, "contradiction", error),
-            Err(error @ (FillError::Upstream(_) | FillError::Truncated | FillError::Late(_))) => {
-                tracing::warn!(route, "not filled: {}", Chain(error));
-            }
         }
     }
 }
 
-fn landed(outcome: Option<Result<Arc<Entry>, FillError>>) -> Result<Arc<Entry>, Declined> {
+/// Which flights a request may join: who wants the newest takes none that began long before.
+fn sharing(read: &Read) -> Sharing {
+    let since = read.demand.max_age.and_then(|max| Instant::now().checked_sub(max.max(REFRESH_BOUND)));
+    since.map_or(Sharing::All, Sharing::Since)
+}
+
+/// Whether the upstream's word ends the entry: nobody is to be shown what is not there, or is for nobody, while
+/// or because the upstream says so. What it says of one token is that token's matter.
+fn ends(error: &FillError, caller: &Caller) -> bool {
+    let FillError::Answered(answered) = error else { return false };
+    match answered.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => true,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => matches!(caller, Caller::Anyone { .. }),
+        _ => false,
+    }
+}
+
+/// An answer without a call of the upstream, or none.
+fn cached_only(read: &Read, look: &Look, usable: Usable, standing: Standing) -> Result<Served, Declined> {
+    match (&look.hit, usable) {
+        (Some(hit), Usable::Fresh) if may_read(standing, &hit.entry) => {
+            Ok(served(read, hit, hit.near.then_some(HitDetail::Near)))
+        }
+        _ => Err(Declined::NotCached),
+    }
+}
+
+fn served(read: &Read, hit: &Hit, detail: Option<HitDetail>) -> Served {
+    let age = hit.age.get();
+    let status = CacheStatus::Hit { age, ttl: read.route.ttl, detail };
+    Served { entry: Arc::clone(&hit.entry), age, status }
+}
+
+fn filled(
+    landed: Landed,
+    look: &Look,
+    because: Because,
+    collapsed: bool,
+    detail: Option<FillDetail>,
+) -> Served {
+    let away = look.is_without_store().then_some(FillDetail::StoreAway);
+    let status = CacheStatus::Filled { because, collapsed, stored: landed.stored, detail: detail.or(away) };
+    Served { entry: landed.entry, age: landed.age.get(), status }
+}
+
+fn landed(outcome: Option<Result<Landed, FillError>>) -> Result<Landed, Declined> {
     match outcome {
         Some(ended) => ended.map_err(Declined::from),
         None => Err(Declined::Forward(Reason::Unfit)),

@@ -470,9 +470,10 @@ async fn freshness_counts_from_the_beginning_of_the_fill() {
     };
     let (cold, ()) = tokio::join!(cold, later);
     let warm = bench.get_as(&token, SELLERS).await;
-    for reply in [&cold, warm.came("hit")] {
-        assert!((100..100 + SLACK).contains(&reply.age()), "{reply:?}");
-    }
+    warm.came("hit");
+    assert!((100..100 + SLACK).contains(&warm.age()), "{warm:?}");
+    // Whoever waited knows better than a clock that was moved: it took no time at all.
+    assert!(cold.age() < SLACK, "{cold:?}");
 }
 
 #[tokio::test]
@@ -534,7 +535,7 @@ async fn no_more_fills_go_at_a_time_than_configured() {
     first.is(200).came("fwd=miss");
     let mut statuses = [second.field("cache-status"), third.field("cache-status")];
     statuses.sort_unstable();
-    assert_eq!(statuses, ["catproxy; fwd=miss", "catproxy; fwd=miss; collapsed"]);
+    assert_eq!(statuses, ["catproxy; fwd=miss; collapsed; stored", "catproxy; fwd=miss; stored"]);
     let targets: Vec<String> = bench.upstream.calls().into_iter().map(|call| call.target).collect();
     assert!(targets[1].starts_with("/api/Seller") && targets[2].starts_with("/api/Catalog"), "{targets:?}");
 }

@@ -274,6 +274,8 @@ impl TestClock {
     }
 }
 
+static FENCES: AtomicU64 = AtomicU64::new(0);
+
 /// A real redis-server on a port of its own, without persistence; ended when dropped.
 pub struct RedisServer {
     pub port: u16,
@@ -340,6 +342,20 @@ impl RedisServer {
         let id = self.child.as_ref().expect("it runs").id();
         let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("an id")).expect("an id");
         rustix::process::kill_process(id, signal).expect("a signal");
+    }
+
+    /// One command, and the wait until this proxy has been told of all that has happened up to it.
+    pub async fn command_told(&self, words: &[&str], proxy: &Proxy) -> redis::Value {
+        let mut changes = proxy.store_changes().expect("copies in the process");
+        let followed = changes.wait_for(|change| change.count > 0);
+        tokio::time::timeout(PATIENCE, followed).await.expect("a connection").expect("a proxy");
+        // Pushes come in order: the one for this key is the last.
+        let fence = format!("cat_fence_{}", FENCES.fetch_add(1, Ordering::Relaxed));
+        let reply = self.command(words).await;
+        self.command(&["SET", &fence, "", "PX", "1"]).await;
+        let told = changes.wait_for(|change| change.key.as_deref() == Some(&fence));
+        tokio::time::timeout(PATIENCE, told).await.expect("a push").expect("a proxy");
+        reply
     }
 
     /// One command on a connection of its own.

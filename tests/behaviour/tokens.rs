@@ -188,7 +188,7 @@ async fn totals_that_differ_between_tokens_end_sharing() {
     bench.upstream.clear_rules();
     bench.upstream.rule(answer(2));
     let refilled = bench.get_as(&narrow, SELLERS).await;
-    refilled.came("fwd=request; detail=total");
+    refilled.came("fwd=request; stored; detail=total");
     assert_eq!(refilled.items().len(), 2);
     // From here on the wide token is told 3, and the narrow one, asked again at once, still 2.
     bench.upstream.clear_rules();
@@ -387,7 +387,7 @@ async fn an_object_that_a_second_token_asks_for_is_the_answer_to_its_question() 
     send(bench.upstream.addr(), "PUT", target, &fields, body).await.is(200);
     bench.upstream.clear_calls();
     let asked = bench.get_as(&second, target).await;
-    asked.is(200).came("fwd=request; detail=question");
+    asked.is(200).came("fwd=request; stored; detail=question");
     assert_eq!(asked.json()["name"], "Renamed");
     assert_eq!(bench.upstream.calls().len(), 1);
     let shared = bench.get_as(&first, target).await;
@@ -405,7 +405,7 @@ async fn an_entry_that_ends_while_the_question_is_out_is_filled_anew() {
     gate.arrived(1).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     gate.open();
-    asking.await.unwrap().is(200).came("fwd=miss");
+    asking.await.unwrap().is(200).came("fwd=stale");
 }
 
 #[tokio::test]

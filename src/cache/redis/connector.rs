@@ -35,7 +35,7 @@ impl Handle {
 /// Opens connections, and knows honestly which are broken.
 #[derive(Clone)]
 pub(super) struct Connector {
-    client: Client,
+    pub(super) client: Client,
     /// It was said why the server cannot be used.
     warned: Arc<AtomicBool>,
 }
@@ -57,7 +57,7 @@ impl bb8::ManageConnection for Connector {
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = connected.inspect_err(|error| self.report_login(error))?;
-        let run_id = self.run_id(&mut connection).await?;
+        let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
         Ok(Handle { connection, broken: Arc::default(), run_id })
     }
 
@@ -78,21 +78,21 @@ impl Connector {
         }
     }
 
-    /// Which server process this is. One that does not tell is not used: after its restart nobody could tell
-    /// that what it holds is old.
-    async fn run_id(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
-        let told: Result<String, RedisError> = redis::cmd("INFO").arg("server").query_async(connection).await;
-        let refused = match told {
-            Ok(info) => match info.lines().find_map(|line| line.strip_prefix("run_id:")) {
-                Some(run_id) => return Ok(run_id.trim().into()),
-                None => RedisError::from((ErrorKind::Client, "INFO without run_id")),
-            },
-            Err(error) => error,
-        };
-        let by_server = !refused.is_io_error() && !refused.is_timeout();
+    /// A server that does not tell its `run_id` is not used: after its restart nobody could tell that what it
+    /// holds is old.
+    fn report_run_id(&self, error: &RedisError) {
+        let by_server = !error.is_io_error() && !error.is_timeout();
         if by_server && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!("Redis does not tell its run_id (an ACL without +info?): nothing is stored in it");
         }
-        Err(refused)
     }
+}
+
+/// Which server process is behind a connection.
+pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+    let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    run_id
+        .map(|run_id| run_id.trim().into())
+        .ok_or_else(|| RedisError::from((ErrorKind::Client, "INFO without run_id")))
 }

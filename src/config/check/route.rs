@@ -75,6 +75,7 @@ fn check(raw: RawRoute, ttl: Duration, problems: &mut Problems) -> Option<(Route
     let fields = raw.fields.and_then(|fields| fields_of(&fields.value, problems));
     let keep = raw.keep.and_then(|keep| check_keep(&keep, &table, fields.as_deref(), problems));
     let ttl = settings::ttl(raw.ttl.as_ref(), ttl, problems);
+    let stale = settings::stale(raw.stale_while_revalidate.as_ref(), raw.stale_if_error.as_ref(), problems);
     let max_page_size = limits::number(raw.max_page_size.as_ref(), 500, 1..=10_000, problems);
     let default_page_size = raw
         .default_page_size
@@ -110,6 +111,7 @@ fn check(raw: RawRoute, ttl: Duration, problems: &mut Problems) -> Option<(Route
         projection: projection.ok()?,
         keep,
         ttl,
+        stale,
         invalidated_by,
         description,
     };

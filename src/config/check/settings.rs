@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, time::Duration};
 
 use super::{Origin, Setting, base_url, choose, limits};
 use crate::config::{
-    Admission, Fill, Route, Store, StoreKind, Upstream, VouchFor,
+    Admission, Fill, Near, Route, Stale, Store, StoreKind, Upstream, VouchFor,
     raw::{RawAdmission, RawFill, RawStore, RawUpstream},
     redis_url,
     report::{Fault, Place, Problems, Text},
@@ -70,16 +70,43 @@ pub(super) fn store(
     problems: &mut Problems,
 ) -> (Store, Duration) {
     let kind = store_kind(&raw, url, problems);
+    let near = near(&raw, &kind, problems);
     let prefix = choose(raw.prefix, prefix, problems, |text, problems| {
         problems.parse(text, "a prefix such as \"cat_\"", check_prefix)
     });
     let store = Store {
+        near,
+        page_bytes: limits::bytes(raw.page_bytes.as_ref(), 32 * MIB, 0..=64 * GIB, problems),
         kind,
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         budget: limits::duration(raw.budget.as_ref(), 50 * MS, MS..=10 * SECOND, problems),
         max_entry_bytes: limits::memory(raw.max_entry_bytes.as_ref(), 4 * MIB, KIB..=512 * MIB, problems),
     };
     (store, ttl(raw.ttl.as_ref(), 300 * SECOND, problems))
+}
+
+fn near(raw: &RawStore, kind: &StoreKind, problems: &mut Problems) -> Option<Near> {
+    let max_bytes = limits::bytes(raw.near_bytes.as_ref(), 64 * MIB, 0..=64 * GIB, problems);
+    let limit = limits::duration(raw.near_limit.as_ref(), 5 * SECOND, 100 * MS..=MINUTE, problems);
+    if matches!(kind, StoreKind::Memory { .. }) {
+        for unused in [&raw.near_bytes, &raw.near_limit].into_iter().flatten() {
+            let title = format!("`{}` is of no use here", unused.key);
+            problems.add(&unused.place, title, "only with kind = \"redis\": memory is near as it is");
+        }
+        return None;
+    }
+    (max_bytes > 0).then_some(Near { max_bytes, limit })
+}
+
+/// How long past its ttl an entry may be served. At most a day: that and the ttl are
+/// the greatest age of anything served.
+pub(super) fn stale(
+    while_revalidate: Option<&Text>,
+    if_error: Option<&Text>,
+    problems: &mut Problems,
+) -> Stale {
+    let mut window = |text| limits::duration(text, Duration::ZERO, Duration::ZERO..=DAY, problems);
+    Stale { while_revalidate: window(while_revalidate), if_error: window(if_error) }
 }
 
 /// How long an entry lives.

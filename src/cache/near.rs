@@ -1,0 +1,317 @@
+//! The in-process copies of entries, kept coherent by the store's own pushes.
+//!
+//! A copy carries the *stamp* that was read before the store was asked for it, and is served only while that
+//! stamp is still the present one: whatever changes what the store holds – a push, a write through this
+//! process, a connection lost or made – changes stamps. So there is no moment at which a copy that came too
+//! late can be seen, and removing copies is only a matter of memory. All that is under a *lease*: it runs from
+//! when the last answered heartbeat was sent, so a server that died without a word is believed for less than
+//! a second, whatever else this process is busy with.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::{Weighter, sync::Cache};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    age::Age,
+    entry::{Entry, weight},
+};
+use crate::bounded;
+
+/// Keys that share a counter are dropped together; more counters than keys would serve nobody.
+const SLOTS: usize = 1024;
+
+/// The copies of a process.
+pub(super) struct Near {
+    copies: Cache<Arc<str>, Copied, Weight, RandomState>,
+    /// Never used longer than this without asking the store again.
+    limit: Duration,
+    prefix: String,
+    /// The keys of the routes' generations, prefix included, by the routes' places.
+    generations: Vec<String>,
+    hasher: RandomState,
+    era: AtomicU64,
+    routes: Vec<AtomicU64>,
+    slots: Vec<AtomicU64>,
+    base: Instant,
+    /// Until when copies may be served, in nanoseconds after `base`; 0: not now.
+    lease: AtomicU64,
+    /// Of the server that the lease is about.
+    run_id: RwLock<Option<Arc<str>>>,
+    changes: watch::Sender<Change>,
+}
+
+/// What the store said last of its keys, unasked.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// How often it has said something, connections made and lost among it.
+    pub count: u64,
+    /// The key that changed, prefix included; `None`: any may have.
+    pub key: Option<Arc<str>>,
+}
+
+/// What must not have changed since the store was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Connections made and lost, and flushes.
+    era: u64,
+    /// Writes that change the route, through whichever process.
+    route: u64,
+    /// Changes of the key, or of one that shares its counter.
+    slot: u64,
+}
+
+#[derive(Clone)]
+struct Copied {
+    entry: Arc<Entry>,
+    age: Age,
+    stamp: Stamp,
+    /// When it was read from the store.
+    read: Instant,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Arc<str>, Copied> for Weight {
+    fn weight(&self, key: &Arc<str>, copied: &Copied) -> u64 {
+        weight(key, &copied.entry)
+    }
+}
+
+impl Near {
+    /// No copies, and no lease yet. `generations` are the keys of the routes' generations, prefix included.
+    pub(super) fn new(max_bytes: u64, limit: Duration, prefix: &str, generations: Vec<String>) -> Self {
+        let counters = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            copies: bounded::by_bytes(max_bytes, Weight),
+            limit,
+            prefix: prefix.to_owned(),
+            routes: counters(generations.len()),
+            generations,
+            hasher: RandomState::new(),
+            era: AtomicU64::new(0),
+            slots: counters(SLOTS),
+            base: Instant::now(),
+            lease: AtomicU64::new(0),
+            run_id: RwLock::default(),
+            changes: watch::Sender::default(),
+        }
+    }
+
+    /// To be read before the store is asked for `key` of this route; without the prefix.
+    pub(super) fn stamp(&self, route: usize, key: &str) -> Stamp {
+        let read = |counter: Option<&AtomicU64>| counter.map_or(0, |counter| counter.load(Ordering::Acquire));
+        Stamp {
+            era: self.era.load(Ordering::Acquire),
+            route: read(self.routes.get(route)),
+            slot: read(self.slot(key)),
+        }
+    }
+
+    /// A copy that may be served now.
+    pub(super) fn find(&self, route: usize, key: &str) -> Option<(Arc<Entry>, Age)> {
+        let now = Instant::now();
+        if !self.is_live(now) {
+            return None;
+        }
+        let copied = self.copies.get(key)?;
+        let valid = copied.stamp == self.stamp(route, key) && now < copied.read + self.limit;
+        valid.then_some((copied.entry, copied.age))
+    }
+
+    /// Keeps what the store has just given; `stamp` was read before it was asked. Nothing is kept without a
+    /// lease on the very server that gave it.
+    pub(super) fn keep(&self, key: &Arc<str>, entry: &Arc<Entry>, age: Age, stamp: Stamp) {
+        let now = Instant::now();
+        let same_server = || {
+            let run_id = self.run_id.read().unwrap_or_else(PoisonError::into_inner);
+            run_id.as_deref().is_some_and(|run_id| entry.generation.is_of(run_id))
+        };
+        if self.is_live(now) && same_server() {
+            let copied = Copied { entry: Arc::clone(entry), age, stamp, read: now };
+            self.copies.insert(Arc::clone(key), copied);
+        }
+    }
+
+    /// Whether copies may be served: the store has lately proved that its pushes arrive.
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        now < self.base + Duration::from_nanos(self.lease.load(Ordering::Acquire))
+    }
+
+    /// A write changed the route, through this process or another.
+    pub(super) fn void_route(&self, route: usize) {
+        bump(self.routes.get(route));
+    }
+
+    /// The entry under `key`, without the prefix, was changed.
+    pub(super) fn void_key(&self, key: &str) {
+        bump(self.slot(key));
+        self.copies.remove(key);
+    }
+
+    /// The store says that what lies under this key, prefix included, has changed.
+    pub(super) fn pushed(&self, key: &[u8]) {
+        let key = String::from_utf8_lossy(key);
+        match self.generations.iter().position(|generation| *generation == key) {
+            Some(route) => self.void_route(route),
+            None => self.void_key(key.strip_prefix(&self.prefix).unwrap_or(&key)),
+        }
+        self.changed(Some(key.into()));
+    }
+
+    /// Nothing that was read before this counts any more.
+    pub(super) fn clear(&self) {
+        bump(Some(&self.era));
+        self.copies.clear();
+        self.changed(None);
+    }
+
+    /// Copies may be served until then: the server that runs as `run_id` has answered a heartbeat, and with it
+    /// everything that it pushed before has arrived.
+    pub(super) fn prolong(&self, until: Instant, run_id: &Arc<str>) {
+        let mut known = self.run_id.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(run_id));
+        let lease = until.saturating_duration_since(self.base).as_nanos();
+        self.lease.store(u64::try_from(lease).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// The connection on which pushes come is gone.
+    pub(super) fn lapse(&self) {
+        self.lease.store(0, Ordering::Release);
+        self.clear();
+    }
+
+    /// What the store says: pushes, and connections made and lost.
+    pub(super) fn changes(&self) -> watch::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self, key: Option<Arc<str>>) {
+        self.changes.send_modify(|change| *change = Change { count: change.count + 1, key });
+    }
+
+    fn slot(&self, key: &str) -> Option<&AtomicU64> {
+        let hash = usize::try_from(self.hasher.hash_one(key) % SLOTS as u64).unwrap_or(0);
+        self.slots.get(hash)
+    }
+}
+
+fn bump(counter: Option<&AtomicU64>) {
+    if let Some(counter) = counter {
+        counter.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::{entry::Shape, generation::Generation},
+        page::Collection,
+    };
+
+    const LEASE: Duration = Duration::from_millis(900);
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    struct Kept {
+        near: Near,
+        key: Arc<str>,
+        run_id: Arc<str>,
+        entry: Arc<Entry>,
+    }
+
+    impl Kept {
+        fn new() -> Self {
+            let near =
+                Near::new(1 << 20, LIMIT, "cat_", vec!["cat_gen_a".to_owned(), "cat_gen_b".to_owned()]);
+            let collection = Collection { text: "".into(), items: vec![], total: 0, kept_from: None };
+            let generation = Generation::random("run").unwrap();
+            let entry = Entry::new(collection, Shape::of_text("s"), generation, 0).into();
+            let kept = Self { near, key: "k".into(), run_id: "run".into(), entry };
+            kept.prolong();
+            kept.keep(kept.stamp());
+            assert!(kept.is_found());
+            kept
+        }
+
+        fn prolong(&self) {
+            self.near.prolong(Instant::now() + LEASE, &self.run_id);
+        }
+
+        fn stamp(&self) -> Stamp {
+            self.near.stamp(0, &self.key)
+        }
+
+        fn keep(&self, stamp: Stamp) {
+            self.near.keep(&self.key, &self.entry, Age::now(Duration::ZERO), stamp);
+        }
+
+        fn is_found(&self) -> bool {
+            self.near.find(0, &self.key).is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_ends_with_whatever_changes_it_and_no_late_one_takes_its_place() {
+        for (change, apply) in [
+            ("a push for its key", (|near| near.pushed(b"cat_k")) as fn(&Near)),
+            ("a push for its generation", |near| near.pushed(b"cat_gen_a")),
+            ("a write through this process", |near| near.void_route(0)),
+            ("a fill of this process", |near| near.void_key("k")),
+            ("a flush", Near::clear),
+            ("a connection that was lost", Near::lapse),
+        ] {
+            let kept = Kept::new();
+            let before = kept.stamp();
+            apply(&kept.near);
+            kept.prolong();
+            assert!(!kept.is_found(), "{change}");
+            kept.keep(before);
+            assert!(!kept.is_found(), "read before, kept after: {change}");
+            kept.keep(kept.stamp());
+            assert!(kept.is_found(), "read and kept after: {change}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_of_another_key_or_route_leaves_a_copy() {
+        let kept = Kept::new();
+        kept.near.pushed(b"cat_other");
+        kept.near.pushed(b"cat_gen_b");
+        kept.near.pushed(b"\xff\xfe");
+        kept.near.void_route(7);
+        assert!(kept.is_found());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_served_while_the_lease_runs_and_no_longer_than_its_limit() {
+        let kept = Kept::new();
+        tokio::time::advance(LEASE - Duration::from_millis(1)).await;
+        assert!(kept.is_found());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!kept.is_found(), "the lease has run out");
+        kept.prolong();
+        assert!(kept.is_found(), "the same connection answered after all, so every push has arrived");
+        tokio::time::advance(LIMIT).await;
+        kept.prolong();
+        assert!(!kept.is_found(), "the limit counts from when it was read");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_another_server_than_the_one_that_pushes() {
+        let mut kept = Kept::new();
+        kept.near.lapse();
+        kept.run_id = "another".into();
+        kept.prolong();
+        kept.keep(kept.stamp());
+        assert!(!kept.is_found());
+    }
+}

@@ -1,0 +1,161 @@
+//! Pages as they are sent: made once for an entry, page, coding and day, and kept up to a bound of bytes.
+
+use std::{hash::RandomState, io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use jiff::{civil::Date, tz::TimeZone};
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    bounded,
+    cache::Entry,
+    classify::{PageAsked, Read, coding::Coding},
+    config::{Config, RouteKind},
+    page::keep,
+};
+
+/// A smaller body is not coded where it need not be: it fits a packet as it is.
+const CODED_FROM: usize = 1024;
+/// Of a hash, what makes two pages that differ have the same tag no more often than never.
+const TAG_BYTES: usize = 16;
+/// Made once and sent often: worth some work, but a client waits for the first.
+const BROTLI_QUALITY: u32 = 5;
+const BROTLI_WINDOW: u32 = 22;
+const ZSTD_LEVEL: i32 = 9;
+
+/// A page as it is sent.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// In `coding`.
+    pub body: Bytes,
+    /// A hash of the body as it is without a coding, and the coding: the same in all replicas.
+    pub etag: HeaderValue,
+    /// The coding, if any.
+    pub coding: Coding,
+}
+
+/// The pages made so far.
+pub struct Pages {
+    made: Cache<Id, Rendered, Weight, RandomState>,
+    zone: TimeZone,
+}
+
+/// What a page is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Id {
+    entry: u64,
+    page: PageAsked,
+    coding: Coding,
+    /// The day from which items are kept, where that matters.
+    day: Option<Date>,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Id, Rendered> for Weight {
+    fn weight(&self, _: &Id, rendered: &Rendered) -> u64 {
+        rendered.body.len() as u64 + 256
+    }
+}
+
+/// A page could not be made, which is our own failure.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a page could not be made")]
+pub struct Unrendered;
+
+impl Pages {
+    /// No pages yet.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let made = bounded::by_bytes(config.store.page_bytes, Weight);
+        Self { made, zone: config.time_zone.clone() }
+    }
+
+    /// The page that was asked for, of this entry as it is to be seen on this day.
+    ///
+    /// # Errors
+    /// [`Unrendered`]
+    pub async fn render(&self, entry: &Arc<Entry>, read: &Read, today: Date) -> Result<Rendered, Unrendered> {
+        let page = match read.route.kind {
+            RouteKind::Single => PageAsked { number: 0, size: 0 },
+            RouteKind::List { .. } => read.page,
+        };
+        let day = read.route.keep.as_ref().map(|_| today);
+        let id = Id { entry: entry.id, page, coding: read.accepted.coding, day };
+        if let Some(rendered) = self.made.get(&id) {
+            return Ok(rendered);
+        }
+        let plain = Id { coding: Coding::Identity, ..id.clone() };
+        let plain = self.once(plain, || self.plain(entry, read, page, day)).await?;
+        let (coding, small) = (id.coding, plain.body.len() < CODED_FROM);
+        if coding == Coding::Identity || (small && read.accepted.identity) {
+            return Ok(plain);
+        }
+        self.once(id, || move || coded(&plain, coding)).await
+    }
+
+    /// What `make` gives, made once however many ask for it at the same time, where it stalls no connection.
+    async fn once<M>(&self, id: Id, make: impl FnOnce() -> M) -> Result<Rendered, Unrendered>
+    where
+        M: FnOnce() -> Option<Rendered> + Send + 'static,
+    {
+        let making = async {
+            match tokio::task::spawn_blocking(make()).await {
+                Ok(Some(rendered)) => Ok(rendered),
+                Ok(None) | Err(_) => Err(Unrendered),
+            }
+        };
+        self.made.get_or_insert_async(&id, making).await
+    }
+
+    fn plain(
+        &self,
+        entry: &Arc<Entry>,
+        read: &Read,
+        page: PageAsked,
+        day: Option<Date>,
+    ) -> impl FnOnce() -> Option<Rendered> + Send + 'static {
+        let (entry, route, zone) = (Arc::clone(entry), Arc::clone(&read.route), self.zone.clone());
+        move || {
+            let mut collection = entry.collection.clone();
+            if let (Some(keep), Some(day)) = (&route.keep, day) {
+                collection = keep::from_today(collection, &keep.field, day, &zone).0;
+            }
+            let body = match route.kind {
+                RouteKind::Single => collection.text,
+                RouteKind::List { .. } => collection.page(page),
+            };
+            let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+            let hex: String =
+                digest.as_ref().iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
+            let etag = HeaderValue::try_from(format!("\"{hex}\"")).ok()?;
+            Some(Rendered { body, etag, coding: Coding::Identity })
+        }
+    }
+}
+
+fn coded(plain: &Rendered, coding: Coding) -> Option<Rendered> {
+    let body = &plain.body;
+    let coded = match coding {
+        Coding::Identity => return Some(plain.clone()),
+        Coding::Gzip => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            writer.write_all(body).ok()?;
+            writer.finish().ok()?
+        }
+        Coding::Brotli => {
+            let mut coded = Vec::new();
+            let mut writer =
+                brotli::CompressorWriter::new(&mut coded, body.len(), BROTLI_QUALITY, BROTLI_WINDOW);
+            writer.write_all(body).ok()?;
+            drop(writer);
+            coded
+        }
+        Coding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).ok()?,
+    };
+    let etag = plain.etag.to_str().ok()?.trim_end_matches('"');
+    let etag = HeaderValue::try_from(format!("{etag}-{}\"", coding.name())).ok()?;
+    Some(Rendered { body: coded.into(), etag, coding })
+}
