@@ -10,6 +10,8 @@
 )]
 
 mod forwarding;
+mod line;
+mod near;
 mod reads;
 mod store;
 mod support;
