@@ -3,12 +3,15 @@
 //! byte of the body, and the list is one page for the upstream too.
 //!
 //! *cold*: after a write through the proxy. *new token*: the list is stored, and the upstream is asked whether the token
-//! may read it. *warm*: the same token again. Then without Redis: nothing listens at its address, or its process is
-//! frozen (SIGSTOP) while the proxy holds connections to it; next to them, the same request to the upstream itself.
-//! Answers whose `Cache-Status` is not what their row says are not counted in it, but next to it.
+//! may read it. *warm*: the same token again, from the memory store, from Redis without copies in the process, and from
+//! a copy in the process (*near*); the commands to Redis and the upstream calls of all warm reads are counted. *told*: how
+//! long after the answer to a write through one proxy another one on the same Redis knows of it. Then without Redis:
+//! nothing listens at its address, or its process is frozen (SIGSTOP) while the proxy holds connections to it; next to
+//! them, the same request to the upstream itself. Answers whose `Cache-Status` is not what their row says are not counted
+//! in it, but next to it.
 //!
-//! Ends with an error when warm is not 20 times faster than cold. A redis-server is started where there is one, on a port
-//! of its own and without persistence.
+//! Ends with an error when warm is not 20 times faster than cold, or a read of a copy has asked anybody. A redis-server is
+//! started where there is one, on a port of its own and without persistence.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
 
@@ -65,22 +68,29 @@ fn main() -> ExitCode {
     );
     let mut ratios = Vec::new();
     let mut redis = RedisServer::start();
-    let stores = [("memory", None), ("redis", redis.as_ref().map(RedisServer::url))];
-    for (store, url) in stores {
-        if store == "redis" && url.is_none() {
-            println!("\nno redis-server here: rows of a live and a frozen Redis are skipped");
+    let mut silent = true;
+    for store in [Store::Memory, Store::Redis, Store::Near] {
+        let url = redis.as_ref().map(RedisServer::url);
+        if store != Store::Memory && url.is_none() {
+            println!("\nno redis-server here: {store:?} is skipped");
             continue;
         }
-        let proxy = Proxy::start(&upstream, url);
+        let proxy = Proxy::start(&upstream, store, url);
         for (list, target) in LISTS {
             println!();
-            let ratio = client.block_on(warmth(store, list, target, &upstream, &proxy, slow, fast));
-            ratios.push((format!("{list} from {store}"), ratio));
+            let (ratio, asked) = client.block_on(warmth(store, list, target, &upstream, &proxy, slow, fast));
+            ratios.push((format!("{list} from {store:?}"), ratio));
+            silent &= store != Store::Near || asked == (0, 0);
         }
     }
-    let nowhere = Proxy::start(&upstream, Some(format!("redis://127.0.0.1:{}", free_port())));
+    if let Some(redis) = &redis {
+        println!();
+        let pair = [(); 2].map(|()| Proxy::start(&upstream, Store::Near, Some(redis.url())));
+        client.block_on(told(&upstream, &pair, fast / 10));
+    }
+    let nowhere = Proxy::start(&upstream, Store::Near, Some(format!("redis://127.0.0.1:{}", free_port())));
     let frozen = redis.as_mut().map(|redis| {
-        let proxy = Proxy::start(&upstream, Some(redis.url()));
+        let proxy = Proxy::start(&upstream, Store::Near, Some(redis.url()));
         client.block_on(rehearse(&upstream, &proxy));
         redis.freeze();
         proxy
@@ -90,44 +100,92 @@ fn main() -> ExitCode {
         client.block_on(without_redis(list, target, &upstream, &nowhere, frozen.as_ref(), slow));
     }
     println!();
-    let mut holds = true;
+    let mut holds = silent;
+    println!("{}: a read of a copy asks neither Redis nor the upstream", word(silent));
     for (what, ratio) in ratios {
-        let word = if ratio >= FASTER { "holds" } else { "DOES NOT HOLD" };
         holds &= ratio >= FASTER;
-        println!("{word}: {what}: warm at least {FASTER} times faster than cold: {ratio:.0}");
+        println!(
+            "{}: {what}: warm at least {FASTER} times faster than cold: {ratio:.0}",
+            word(ratio >= FASTER)
+        );
     }
     if measured && !holds { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Cold, a new token, warm; gives how many times faster than cold warm is, by the medians.
+fn word(holds: bool) -> &'static str {
+    if holds { "holds" } else { "DOES NOT HOLD" }
+}
+
+/// Where the proxy keeps entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Store {
+    Memory,
+    /// Without copies in the process.
+    Redis,
+    /// With them.
+    Near,
+}
+
+/// Cold, a new token, warm; gives how many times faster than cold warm is, by the medians, and how many commands and
+/// upstream calls all warm reads made.
 async fn warmth(
-    store: &str,
+    store: Store,
     list: &str,
     target: &str,
     upstream: &Running,
     proxy: &Proxy,
     slow: usize,
     fast: usize,
-) -> f64 {
+) -> (f64, (u64, u64)) {
     let mut client = Client::new(proxy.address);
     let token = upstream.token("demo");
-    let mut cold = Row::new(format!("{store}, {list}: cold"), "fwd=miss");
+    let mut cold = Row::new(format!("{store:?}, {list}: cold"), "fwd=miss");
     for _ in 0..=slow {
         client.write(&upstream.token("demo")).await;
         cold.add(client.read(&token, target).await);
     }
-    let mut other = Row::new(format!("{store}, {list}: new token"), "asked");
+    let mut other = Row::new(format!("{store:?}, {list}: new token"), "asked");
     for _ in 0..=slow {
         other.add(client.read(&upstream.token("demo"), target).await);
     }
-    let mut warm = Row::new(format!("{store}, {list}: warm"), "hit");
+    let mut warm =
+        Row::new(format!("{store:?}, {list}: warm"), if store == Store::Near { "near" } else { "hit" });
+    // The token is known from here on, and there is a copy where one is kept.
+    for _ in 0..2 {
+        client.read(&token, target).await;
+    }
+    upstream.clear_calls();
+    upstream.log_calls(true);
+    let commands = proxy.inside.store_commands();
     for _ in 0..=fast {
         warm.add(client.read(&token, target).await);
     }
+    let asked = (proxy.inside.store_commands() - commands, upstream.calls().len() as u64);
+    upstream.log_calls(false);
     for row in [&cold, &other, &warm] {
         row.print(cold.median());
     }
-    cold.median() / warm.median()
+    println!("  all warm reads: {} commands to Redis, {} upstream calls", asked.0, asked.1);
+    (cold.median() / warm.median(), asked)
+}
+
+/// A write through one proxy, and when another one on the same Redis knows of it.
+async fn told(upstream: &Running, [one, other]: &[Proxy; 2], times: usize) {
+    let (mut client, token) = (Client::new(one.address), upstream.token("demo"));
+    let mut changes = other.inside.store_changes().expect("copies in the process");
+    changes.wait_for(|change| change.count > 0).await.expect("a proxy");
+    let mut row = Row::new("told of a write, after its answer".to_owned(), "");
+    for _ in 0..=times.max(1) {
+        // A write voids what stands: a fill makes it stand.
+        client.read(&token, LISTS[0].1).await;
+        changes.mark_unchanged();
+        client.write(&token).await;
+        let answered = Instant::now();
+        let told = changes.wait_for(|change| change.key.as_deref() == Some("cat_gen_sellers"));
+        told.await.expect("a proxy");
+        row.add(Sample { took: answered.elapsed(), cache_status: String::new() });
+    }
+    row.print(LATENCY.as_secs_f64() * 1e3);
 }
 
 /// The same list from the upstream itself and from proxies that have no Redis. With the first list they still find that
@@ -141,7 +199,7 @@ async fn without_redis(
     slow: usize,
 ) {
     let token = upstream.token("demo");
-    let row = |how: &str| Row::new(format!("{list}: {how}"), "no-store");
+    let row = |how: &str| Row::new(format!("{list}: {how}"), "store-away");
     let mut direct = (Client::new(upstream.addr()), Row::new(format!("{list}: the upstream itself"), ""));
     let mut others = vec![(Client::new(nowhere.address), row("Redis refuses"))];
     others.extend(frozen.map(|frozen| (Client::new(frozen.address), row("Redis frozen"))));
@@ -191,24 +249,24 @@ fn upstream() -> Running {
 /// A proxy with the profile `panels`, on threads of its own; they end with it.
 struct Proxy {
     address: SocketAddr,
+    inside: catproxy::proxy::Proxy,
     _threads: Runtime,
 }
 
 impl Proxy {
-    /// With Redis at this URL, or with the memory store.
-    fn start(upstream: &Running, redis_url: Option<String>) -> Proxy {
+    /// With Redis at this URL, where it is not the memory store.
+    fn start(upstream: &Running, store: Store, redis_url: Option<String>) -> Proxy {
         let threads = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
-        let config = configuration(upstream.url(), redis_url);
+        let config = configuration(upstream.url(), store, redis_url);
         let server = threads.block_on(Server::bind(&config, Clock::system())).expect("the proxy starts");
-        let address = server.address();
+        let (address, inside) = (server.address(), server.proxy());
         threads.spawn(server.run(std::future::pending()));
-        Proxy { address, _threads: threads }
+        Proxy { address, inside, _threads: threads }
     }
 }
 
-fn configuration(upstream: &str, redis_url: Option<String>) -> Config {
+fn configuration(upstream: &str, store: Store, redis_url: Option<String>) -> Config {
     let flag = |name, value: String| Some(Setting { value, origin: Origin::Flag(name) });
-    let memory = redis_url.is_none();
     let overrides = Overrides {
         listen: flag("--listen", "127.0.0.1:0".to_owned()),
         upstream: flag("--upstream", upstream.to_owned()),
@@ -217,8 +275,10 @@ fn configuration(upstream: &str, redis_url: Option<String>) -> Config {
         ..Overrides::default()
     };
     let (mut config, _) = load(Profile::Panels.source(), overrides).expect("a configuration");
-    if memory {
-        config.store.kind = StoreKind::Memory { max_bytes: 256 << 20 };
+    match store {
+        Store::Memory => config.store.kind = StoreKind::Memory { max_bytes: 256 << 20 },
+        Store::Redis => config.store.near = None,
+        Store::Near => {}
     }
     config
 }

@@ -20,6 +20,7 @@ const BEAT: Duration = Duration::from_millis(250);
 /// How long a heartbeat proves, from when it was sent. Under a second: that is what is promised of a server that
 /// is gone without a word.
 const LEASE: Duration = Duration::from_millis(900);
+const _: () = assert!(LEASE.as_millis() < 1000 && BEAT.as_millis() * 3 < LEASE.as_millis());
 /// Between two attempts to connect; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
