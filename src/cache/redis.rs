@@ -133,8 +133,9 @@ impl Redis {
             pipeline
         };
         let run_id = self.connection(by).await?.run_id;
-        let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
         for attempt in 0..2 {
+            // A new one each time: a token that may have stood there for a moment is never put there again.
+            let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
             let (run_id, mut replies) = self.ask(set_and_read(&token), by).await?;
             match replies.pop() {
                 Some(Value::BulkString(bytes)) => {
