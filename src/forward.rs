@@ -8,7 +8,6 @@ mod tunnel;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -30,12 +29,18 @@ impl Forwarder {
         Self { upstream, tasks }
     }
 
+    /// How long a client's body may pause.
+    #[must_use]
+    pub fn body_timeout(&self) -> std::time::Duration {
+        self.upstream.body_timeout()
+    }
+
     /// Passes one request on. Returns with the answer's head; its body is still to come. Dropping the wait
     /// closes the connection to the upstream.
     ///
     /// # Errors
     /// Why the upstream gave no answer.
-    pub async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn pass(&self, mut request: Request<RequestBody>) -> Result<Response<Body>, UpstreamError> {
         let client = hop::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
         let request = self.outgoing(request, client.is_some());
         let mut answer = self.upstream.send(request).await?;
@@ -56,7 +61,7 @@ impl Forwarder {
         Ok(answer.map(|_| Body::empty()))
     }
 
-    fn outgoing(&self, request: Request<Incoming>, upgrade: bool) -> Request<RequestBody> {
+    fn outgoing(&self, request: Request<RequestBody>, upgrade: bool) -> Request<RequestBody> {
         let (mut parts, body) = request.into_parts();
         let received = via(parts.version);
         parts.uri = origin_form(&parts.uri);
@@ -64,7 +69,6 @@ impl Forwarder {
         hop::strip_request(&mut parts.headers, upgrade);
         parts.headers.insert(header::HOST, self.upstream.host());
         parts.headers.append(header::VIA, received);
-        let body = RequestBody::of_client(body, self.upstream.body_timeout());
         frame(&mut parts.headers, &body);
         Request::from_parts(parts, body)
     }

@@ -7,7 +7,6 @@ mod usable;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -24,7 +23,7 @@ use crate::{
     guard,
     respond::{self, rendered::Pages},
     telemetry::{Chain, Telemetry},
-    upstream::{Upstream, UpstreamUnusable},
+    upstream::{RequestBody, Upstream, UpstreamUnusable},
 };
 
 /// Answers requests. Cheap to clone.
@@ -105,14 +104,20 @@ impl Proxy {
         self.0.cache.store_commands()
     }
 
-    /// Answers one request. A client that leaves drops this; fills and writes go on without it.
+    /// Answers one request of a client. See [`Proxy::answer`].
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let limit = self.0.forwarder.body_timeout();
+        self.answer(request.map(|body| RequestBody::of_client(body, limit))).await
+    }
+
+    /// Answers one request. Whoever leaves drops this; fills and writes go on without it.
+    pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
         if let Err(refusal) =
             guard::check(request.method(), request.uri(), request.version(), request.headers())
         {
             return respond::refused(&refusal);
         }
-        let body = !request.body().is_end_stream();
+        let body = !request.body().is_empty();
         match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
             Class::Read(read) => self.read(request, &read).await,
             Class::Forward(reason) => self.forward(request, reason).await,
@@ -120,7 +125,7 @@ impl Proxy {
         }
     }
 
-    async fn forward(&self, request: Request<Incoming>, reason: Reason) -> Response<Body> {
+    async fn forward(&self, request: Request<RequestBody>, reason: Reason) -> Response<Body> {
         let sender = Sender::of(&self.0.classifier, &request);
         match self.0.forwarder.pass(request).await {
             Ok(answer) => {
@@ -136,7 +141,7 @@ impl Proxy {
 
     /// A write runs in a task of its own: a client that leaves does not cancel it. Before the first byte of
     /// its answer goes out, what it may have changed is void.
-    async fn write(&self, request: Request<Incoming>, effect: Effect) -> Response<Body> {
+    async fn write(&self, request: Request<RequestBody>, effect: Effect) -> Response<Body> {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
         let task = self.0.tasks.spawn(async move {
             let answer = proxy.forward(request, Reason::Method).await;
@@ -176,7 +181,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn of(classifier: &Classifier, request: &Request<Incoming>) -> Self {
+    fn of(classifier: &Classifier, request: &Request<RequestBody>) -> Self {
         Self { token: token::bearer(request.headers()), routes: classifier.routes_at(request.uri().path()) }
     }
 

@@ -4,7 +4,6 @@
 use std::{future::Future, sync::Arc};
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
@@ -24,6 +23,7 @@ use crate::{
         self, Served,
         status::{Because, CacheStatus, FillDetail, HitDetail},
     },
+    upstream::RequestBody,
 };
 
 /// Why a read is not answered from an entry.
@@ -47,7 +47,7 @@ impl From<FillError> for Declined {
 }
 
 impl Proxy {
-    pub(super) async fn read(&self, request: Request<Incoming>, read: &Read) -> Response<Body> {
+    pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {
         let answered = match self.0.admission.caller(read, request.headers()) {
             Ok(_) if self.0.cache.is_too_large(read) => Err(Declined::Forward(Reason::TooLarge)),
             Ok(caller) => self.serve(read, &caller).await,
