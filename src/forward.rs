@@ -1,6 +1,9 @@
 //! Passes a request on untouched and streams the answer back: target, query, fields in their case and
 //! bodies as they came, both ways. Changed are only the fields that end at each hop (RFC 9110 section 7.6.1),
 //! `Host` and `Via`; `respond` adds `Cache-Status`.
+//!
+//! Two things hyper's server cannot say, and so they end here: interim answers (1xx) other than 100 and 101, and
+//! the `Content-Length` of a 304, which is the one its 200 would have had.
 
 mod hop;
 mod tunnel;

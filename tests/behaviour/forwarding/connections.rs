@@ -134,6 +134,24 @@ async fn a_write_is_not_sent_on_a_connection_that_has_waited_long() {
 }
 
 #[tokio::test]
+async fn what_an_upstream_says_beyond_its_answer_is_nobodys_answer() {
+    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+    let mut client = Wire::saying(&proxy, GET).await;
+    let mut talkative = upstream.accept().await;
+    talkative.head().await;
+    talkative
+        .say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(client.message().await.1, "ok");
+    client.say(GET).await;
+    let mut next = upstream.accept().await;
+    next.head().await;
+    next.say(NOTHING).await;
+    client.head().await.is(204);
+    talkative.is_closed().await;
+}
+
+#[tokio::test]
 async fn what_waits_longer_than_the_idle_timeout_is_not_used() {
     let setup = Setup::new().config(|config| config.upstream.idle_timeout = Duration::from_millis(50));
     let (upstream, proxy) = RawUpstream::behind(setup).await;

@@ -71,6 +71,15 @@ async fn a_status_line_is_passed_on_as_it_is_spelled() {
 }
 
 #[tokio::test]
+async fn interim_answers_end_here_and_leave_nothing_in_the_final_one() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let answer = format!("{hints}HTTP/1.1 102 Processing\r\n\r\n{hints}HTTP/1.1 204 No Content\r\n");
+    let (_, answered) = exchanged("GET /x HTTP/1.1\r\nHost: a.example\r\n", &answer).await;
+    answered.is(204);
+    assert_eq!(answered.field("link"), None);
+}
+
+#[tokio::test]
 async fn via_names_the_version_that_came_in() {
     let (asked, answered) =
         exchanged("GET /x HTTP/1.0\r\nVia: 1.1 first\r\n", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n").await;
