@@ -7,28 +7,20 @@ All processes it starts have free ports and end with it. `scripts/test-sdks` cal
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from programs import Bench, NotReady, end, free_port, nobodys_port, stop_in_order
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 #: More than one page of 500, so that a list cut short is noticed.
 SELLERS = 530
-#: How long a program may take until it is ready, in seconds.
-PATIENCE = 30
-#: Variables of the caller's that would tell a program or an SDK something else than the tests do.
-FOREIGN = re.compile(r"^(CATPROXY_|FAKE_ABCONNECT_|REDIS_|RUST_|ABC|AB_|PYTHON|NETRC)|_proxy$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,70 +41,6 @@ class Sdk:
 
 
 SDKS = (Sdk("abconnect", "0.2.1", 1), Sdk("annex-abconnect", "0.3.0", 2))
-
-
-class NotReady(Exception):
-    """A program did not get ready; its last words say why."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Starts programs that `stack` ends, in a folder of their own."""
-
-    stack: ExitStack
-    folder: Path
-
-    def environment(self) -> dict[str, str]:
-        """The caller's variables but the foreign ones. The home, with its tokens and settings, is not the caller's."""
-        kept = {name: value for name, value in os.environ.items() if not FOREIGN.search(name)}
-        return kept | {
-            "HOME": str(self.folder),
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "NO_COLOR": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-
-    def start(self, name: str, command: list[str | Path], ready: str) -> str:
-        """Starts a program and waits until its output says `ready`; gives that expression's group."""
-        log = self.folder / f"{name}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=self.environment(),
-            )
-        self.stack.callback(end, process)
-        by = time.monotonic() + PATIENCE
-        while not (found := re.search(ready, log.read_text(errors="replace"))):
-            if process.poll() is not None or time.monotonic() > by:
-                raise NotReady(f"{name} did not get ready:\n{log.read_text(errors='replace')}")
-            time.sleep(0.01)
-        return found[1]
-
-
-def end(process: subprocess.Popen[Any]) -> None:
-    """Ends one process and sees it gone."""
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def nobodys_port(stack: ExitStack) -> int:
-    """A port on which nobody listens, nor can until the stack ends."""
-    held = stack.enter_context(socket.socket())
-    held.bind(("127.0.0.1", 0))
-    return held.getsockname()[1]
-
-
-def free_port() -> int:
-    with ExitStack() as stack:
-        return nobodys_port(stack)
 
 
 def redis(bench: Bench) -> int:
@@ -159,7 +87,7 @@ def check(sdk: Sdk, programs: Path, with_redis: bool, heard: Callable[[str], Non
             heard(line)
         well = checks.wait() == 0
         if not well:
-            heard(f"  the proxy's log:\n{(bench.folder / 'proxy.log').read_text(errors='replace')}")
+            heard(f"  the proxy's log:\n{bench.log('proxy')}")
         return well
 
 
@@ -175,15 +103,9 @@ class Tally:
         self.failed += line.startswith("  FAILED ")
 
 
-def stopped(number: int, _frame: object) -> None:
-    # An exception, so that everything on the stack is ended.
-    sys.exit(128 + number)
-
-
 def main() -> int:
     programs = Path(sys.argv[1]).resolve()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stopped)
+    stop_in_order()
     tally, well = Tally(), True
     for sdk in SDKS:
         for with_redis in (True, False):
