@@ -1,10 +1,13 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check cache-tests bench
+
+# Where that does not help, the scripts that need Python say what is wrong with it.
+PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
 
 help: ## This list; demo takes options: make demo ARGS="--listen 127.0.0.1:8090"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Proxy and stand-in ABConnect in one process, and what to try
 	@scripts/install cc=build-essential
@@ -13,7 +16,7 @@ demo: ## Proxy and stand-in ABConnect in one process, and what to try
 
 test: ## All tests: a real redis-server, both Python SDKs
 	@scripts/install cc=build-essential redis-server
-	@python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
+	@$(PYTHON_WITH_VENV)
 	cargo test --workspace --all-features
 	scripts/test-sdks
 
@@ -22,6 +25,11 @@ check: ## Formatting, clippy and doc warnings; nothing may be left
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
+
+cache-tests: ## What is forwarded stays as it was: http-cache-tests with and without the proxy
+	@scripts/install cc=build-essential node=nodejs npm ip=iproute2 unshare=util-linux
+	@$(PYTHON_WITH_VENV)
+	scripts/cache-tests
 
 bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
