@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check cache-tests bench
+.PHONY: help demo test check cache-tests http-lint bench
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -30,6 +30,11 @@ cache-tests: ## What is forwarded stays as it was: http-cache-tests with and wit
 	@scripts/install cc=build-essential node=nodejs npm ip=iproute2 unshare=util-linux
 	@$(PYTHON_WITH_VENV)
 	scripts/cache-tests
+
+http-lint: ## List answers are sound HTTP: httplint and redbot find nothing
+	@scripts/install cc=build-essential
+	@$(PYTHON_WITH_VENV)
+	scripts/http-lint
 
 bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
