@@ -36,6 +36,7 @@ struct Inner {
     cache: Cache<FillError>,
     filler: Filler,
     pages: Pages,
+    clock: Clock,
     forwarder: Forwarder,
     telemetry: Arc<Telemetry>,
     /// What goes on without its request: writes whose client has left, tunnels.
@@ -65,10 +66,11 @@ impl Proxy {
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
             admission: Admission::new(config, clock.clone()),
-            cache: Cache::new(config, clock, Arc::clone(&telemetry))?,
+            cache: Cache::new(config, clock.clone(), Arc::clone(&telemetry))?,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
             pages: Pages::new(config),
             forwarder: Forwarder::new(upstream, tasks.clone()),
+            clock,
             tasks,
             telemetry,
         })))

@@ -6,7 +6,10 @@ mod condition;
 pub mod rendered;
 pub mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -29,6 +32,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// A shared cache must not keep what is for one token; the client must ask again.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// An error is of this moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorization");
 
 /// A read that is answered from an entry.
@@ -43,9 +48,9 @@ pub struct Served {
 }
 
 /// The page, or the object, that was asked for; to a request that has it already (`If-None-Match`), that it has
-/// not changed.
+/// not changed. `now_ms` is the wall clock's, in milliseconds since 1970.
 #[must_use]
-pub fn page(served: &Served, rendered: &Rendered, request: &HeaderMap) -> Response<Body> {
+pub fn page(served: &Served, rendered: &Rendered, request: &HeaderMap, now_ms: u64) -> Response<Body> {
     let known = condition::has(request, &rendered.etag);
     let mut answer = if known {
         let mut answer = Response::new(Body::empty());
@@ -62,8 +67,15 @@ pub fn page(served: &Served, rendered: &Rendered, request: &HeaderMap) -> Respon
     fields.insert(header::CACHE_CONTROL, PRIVATE);
     fields.insert(header::VARY, VARY);
     fields.insert(header::AGE, HeaderValue::from(served.age.as_secs()));
+    fields.insert(header::DATE, originated(served.age, now_ms));
     fields.insert(CACHE_STATUS, served.status.value());
     answer
+}
+
+/// When what is sent now was got from the upstream: `Date` and `Age` tell the same (RFC 9110 section 6.6.1).
+fn originated(age: Duration, now_ms: u64) -> HeaderValue {
+    let at = UNIX_EPOCH + Duration::from_millis(now_ms).saturating_sub(age);
+    HeaderValue::try_from(httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A request that takes only what is cached, and there is nothing (RFC 9111 section 5.2.1.7).
@@ -134,7 +146,7 @@ fn passed_on(answered: &Arc<Answered>) -> Response<Body> {
     let mut answer = Response::new(Body::Own(answered.body.clone()));
     *answer.status_mut() = answered.status;
     *answer.headers_mut() = answered.fields.clone();
-    answer.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
+    answer.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     answer
 }
 
@@ -163,7 +175,7 @@ fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
     let mut answer = own(status, PROBLEM, body.to_string().into());
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     answer
 }
 

@@ -55,7 +55,7 @@ impl Proxy {
         };
         match answered {
             Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
-                Ok(rendered) => respond::page(&served, &rendered, request.headers()),
+                Ok(rendered) => respond::page(&served, &rendered, request.headers(), self.0.clock.now_ms()),
                 Err(_) => respond::internal(),
             },
             Err(Declined::Forward(reason)) => self.forward(request, reason).await,

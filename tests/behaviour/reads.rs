@@ -506,7 +506,7 @@ async fn a_refused_fill_tells_the_challenge_and_is_for_nobody_else() {
     let reply = bench.get_as(&bench.upstream.expired_token("demo"), SELLERS).await;
     reply.is(401).came("fwd=miss; fwd-status=401");
     assert_eq!(reply.field("www-authenticate"), "Bearer");
-    assert_eq!(reply.field("cache-control"), "private, no-cache");
+    assert_eq!(reply.field("cache-control"), "no-store");
 }
 
 #[tokio::test]
