@@ -140,10 +140,9 @@ impl Proxy {
             self.0.telemetry.joined();
         }
         // The question goes out while the flight flies; its leader's yes is not this caller's.
-        let early = match self.0.admission.standing(caller) {
-            Standing::Unknown if !own => Some(self.ask(read, caller).await?),
-            Standing::Unknown | Standing::Admitted(_) => None,
-        };
+        if !own && self.0.admission.standing(caller) == Standing::Unknown {
+            self.ask(read, caller).await?;
+        }
         let landed = match flight.outcome().await {
             Some(Err(FillError::Answered(answered))) if !own && answered.status.is_client_error() => {
                 return self.refill(read, caller, look, because, None).await;
@@ -154,10 +153,8 @@ impl Proxy {
             },
             outcome => landed(outcome)?,
         };
-        let proof = match early {
-            Some(proof) => proof,
-            None => self.proof_after_flight(read, caller, &landed.entry).await?,
-        };
+        // An early yes is not enough: it may have been lost before the flight landed.
+        let proof = self.proof_after_flight(read, caller, &landed.entry).await?;
         if !proof.agrees(&landed.entry) {
             let hit = Hit { entry: landed.entry, age: landed.age, near: false };
             return self.dispute(read, caller, &hit, proof).await;
