@@ -105,8 +105,10 @@ pub enum Reason {
     NoStore,
     /// Asks that its answer be left as it is (RFC 9111 section 5.2.1.6).
     NoTransform,
-    /// Not exactly one bearer token.
+    /// Not exactly one bearer token, or one that is not good by the published keys.
     Token,
+    /// There are no keys to check the token by.
+    Keys,
     /// The upstream does not accept the token for this.
     Refused,
     /// Tokens see different collections.
@@ -132,6 +134,7 @@ impl fmt::Display for Reason {
             Self::NoStore => "no-store",
             Self::NoTransform => "no-transform",
             Self::Token => "token",
+            Self::Keys => "keys",
             Self::Refused => "refused",
             Self::Differs => "differs",
             Self::TooLarge => "too-large",

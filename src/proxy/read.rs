@@ -50,7 +50,10 @@ impl Proxy {
     pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {
         let answered = match self.0.admission.caller(read, request.headers()) {
             Ok(_) if self.0.cache.is_too_large(read) => Err(Declined::Forward(Reason::TooLarge)),
-            Ok(caller) => self.serve(read, &caller).await,
+            Ok(caller) => match self.0.admission.verify(&caller).await {
+                Ok(()) => self.serve(read, &caller).await,
+                Err(reason) => Err(Declined::Forward(reason)),
+            },
             Err(reason) => Err(Declined::Forward(reason)),
         };
         match answered {

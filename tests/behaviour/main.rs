@@ -10,6 +10,7 @@
 )]
 
 mod forwarding;
+mod jwks;
 mod line;
 mod near;
 mod reads;
