@@ -57,7 +57,7 @@ impl Jwks {
     }
 
     /// Checks the token of an `Authorization` field; how long from now its yes may be remembered. Waits for keys where
-    /// there is hope of them, within `keys-timeout`.
+    /// there is need, and hope, of them, within `keys-timeout`.
     ///
     /// # Errors
     /// The reason to forward the request: [`Reason::Token`], or [`Reason::Keys`] where there are no keys.

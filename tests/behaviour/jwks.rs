@@ -328,7 +328,7 @@ async fn a_withdrawn_key_counts_no_more_after_the_next_fetch_whatever_was_rememb
     bench.upstream.rotate_keys();
     bench.upstream.retire_keys();
     bench.get_as(&known, SELLERS).await.is(200).came("hit");
-    bench.clock.forward(KEYS_LIMIT);
+    bench.clock.forward(2 * KEYS_LIMIT);
     for token in [&unknown, &known] {
         bench.get_as(token, SELLERS).await.is(401).came("fwd=bypass; detail=token");
     }
@@ -344,8 +344,20 @@ async fn keys_are_fetched_again_after_their_limit_and_no_sooner() {
     assert_eq!(fetches(&bench.upstream), 0);
     bench.clock.forward(Duration::from_secs(5));
     bench.get(SELLERS).await.is(200).came("hit");
+    bench.upstream.wait_for_calls(&Matching::path(KEYS), 1).await;
     bench.get(SELLERS).await.is(200).came("hit");
     assert_eq!(fetches(&bench.upstream), 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_key_is_known_does_not_wait_for_the_next_fetch() {
+    let bench = warm(|_| {}).await;
+    let gate = bench.upstream.gate(Matching::path(IDENTITY));
+    bench.clock.forward(KEYS_LIMIT);
+    bench.get(SELLERS).await.is(200).came("hit");
+    gate.arrived(1).await;
+    bench.get(SELLERS).await.is(200).came("hit");
+    assert_eq!(gate.arrived_so_far(), 1);
 }
 
 #[tokio::test]
@@ -485,7 +497,7 @@ async fn a_key_set_that_is_none_or_too_large_is_as_good_as_no_answer() {
 async fn keys_are_found_at_their_own_url_without_discovery() {
     let bench = warm(|jwks| jwks.keys = KeysAt::Keys(KEYS.to_owned())).await;
     bench.get(SELLERS).await.is(200).came("hit");
-    bench.clock.forward(KEYS_LIMIT);
+    bench.clock.forward(2 * KEYS_LIMIT);
     bench.get(SELLERS).await.is(200).came("hit");
     assert_eq!(bench.upstream.calls().len(), 1, "the keys, and no discovery");
 }
@@ -524,7 +536,7 @@ async fn after_a_failed_fetch_no_request_waits_for_the_next_one() {
     let bench = warm(|_| {}).await;
     let on = Matching::path(IDENTITY);
     bench.upstream.rule(Rule { on, status: Some(500), ..Rule::default() });
-    bench.clock.forward(KEYS_LIMIT);
+    bench.clock.forward(2 * KEYS_LIMIT);
     bench.get(SELLERS).await.is(200).came("hit");
     bench.upstream.clear_rules();
     let gate: Gate = bench.upstream.gate(Matching::path(IDENTITY));

@@ -1,8 +1,9 @@
 //! The keys that count now, and when they are fetched again: after `keys-limit`, or when a token names one that is
 //! not among them. Fetches are one at a time and rarely, however many tokens name keys that there are not.
 //!
-//! A fetch belongs to no request. Where it fails, the keys from before count on, up to an upper age; requests wait for
-//! a fetch only as long as the last one has not failed.
+//! A fetch belongs to no request. Where it fails, the keys from before count on, up to an upper age. A request waits for
+//! a fetch only if it has no key otherwise, or one that should have been fetched again long ago; and not even then
+//! where the last fetch failed.
 
 use std::{
     fmt,
@@ -27,6 +28,9 @@ use crate::{
 
 /// From the beginning of a fetch to that of the next one.
 const PAUSE_MS: u64 = 10_000;
+/// So many times `keys-limit` and no fetch: nobody came, and a key that was withdrawn meanwhile should not count for the
+/// first who does.
+const LONG_AGO: u64 = 2;
 /// Keys that could not be fetched again for so long count no more: one of them may long have been withdrawn.
 const OLDEST_MS: u64 = 24 * 3_600_000;
 
@@ -87,7 +91,7 @@ impl Keys {
         ended(running).await;
     }
 
-    /// The key for a token. Waits for a fetch where one is due and there is hope of it.
+    /// The key for a token. Waits for a fetch where there is need, and hope, of it.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, NoKey> {
         let (found, running) = self.look(id, algorithm);
         if running.is_none() {
@@ -108,10 +112,11 @@ impl Keys {
         let mut state = self.lock();
         let found = found_in(state.held.as_ref(), now, id, algorithm);
         let limit = u64::try_from(self.0.config.keys_limit.as_millis()).unwrap_or(u64::MAX);
-        let is_old = state.held.as_ref().is_none_or(|held| held.age_ms(now) >= limit);
-        let is_due = is_old || found.as_ref().is_err_and(|missing| *missing != NoKey::Several);
-        let running = if is_due { self.begin(&mut state, now) } else { None };
-        (found, running.filter(|_| !state.down))
+        let age = state.held.as_ref().map_or(u64::MAX, |held| held.age_ms(now));
+        let is_sought = found.as_ref().is_err_and(|missing| *missing != NoKey::Several);
+        let running = if is_sought || age >= limit { self.begin(&mut state, now) } else { None };
+        let is_worth_waiting = (is_sought || age >= limit.saturating_mul(LONG_AGO)) && !state.down;
+        (found, running.filter(|_| is_worth_waiting))
     }
 
     /// The fetch that is running, or a new one; `None` shortly after the last one.
