@@ -2,6 +2,7 @@
 //! the upstream to decide.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -14,7 +15,11 @@ use catproxy::config::{
 };
 use fake_abconnect::{Close, FakeAbconnect, Gate, Matching, Options, Rule, Running};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinHandle,
+};
 
 use crate::support::{Bench, Door, PATIENCE, Reply, Setup, free_port, send, until};
 
@@ -491,6 +496,51 @@ async fn a_key_set_that_is_none_or_too_large_is_as_good_as_no_answer() {
     let mut more = good.clone();
     more["keys"].as_array_mut().unwrap().extend([json!({ "kty": "new" }), json!(5)]);
     finding(&upstream, None, Some(body(more.to_string()))).await.is(200).came("fwd=miss");
+}
+
+/// A server that has one answer, whatever is asked; it ends with the test.
+async fn answering(head: String, body: String) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer =
+        format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n")
+                && stream.read_buf(&mut asked).await.is_ok_and(|read| read > 0)
+            {}
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn good_keys_count_only_in_a_200_of_json() {
+    let upstream = FakeAbconnect::start(Options::default()).unwrap();
+    let keys = published(&upstream, KEYS).await.to_string();
+    for (head, counts) in [
+        ("200 OK\r\nContent-Type: application/json", true),
+        ("200 OK\r\nContent-Type: application/jwk-set+json; charset=utf-8", true),
+        ("200 OK\r\nContent-Type: text/html", false),
+        ("200 OK", false),
+        ("203 Changed\r\nContent-Type: application/json", false),
+        ("404 Not Found\r\nContent-Type: application/json", false),
+        (
+            &format!("302 Found\r\nContent-Type: application/json\r\nLocation: {}{KEYS}", upstream.url()),
+            false,
+        ),
+    ] {
+        let address = answering(head.to_owned(), keys.clone()).await;
+        let setup = demanding(move |jwks| {
+            jwks.identity.authority = address.to_string().parse().unwrap();
+            jwks.keys = KeysAt::Keys("/keys".to_owned());
+        });
+        let (proxy, _) = setup.proxy(upstream.url()).await;
+        let reply = read(&proxy, &upstream).await;
+        reply.is(200).came(if counts { "fwd=miss" } else { "fwd=bypass; detail=keys" });
+    }
 }
 
 #[tokio::test]
