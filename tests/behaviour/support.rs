@@ -133,7 +133,7 @@ impl Bench {
 
     /// A GET with this token.
     pub async fn get_as(&self, token: &str, target: &str) -> Reply {
-        self.proxy.send("GET", target, &[("Authorization", &format!("Bearer {token}"))], "").await
+        self.proxy.get_as(token, target).await
     }
 
     /// A write with a fresh token of the user `demo`.
@@ -166,6 +166,11 @@ impl Door {
     /// Tells it to stop; the result says when and how it has.
     pub fn close(mut self) -> JoinHandle<Stopped> {
         self.stopped.take().expect("it is closed once")
+    }
+
+    /// A GET with this token.
+    pub async fn get_as(&self, token: &str, target: &str) -> Reply {
+        self.send("GET", target, &[("Authorization", &format!("Bearer {token}"))], "").await
     }
 
     /// One request on a connection of its own.
@@ -205,6 +210,16 @@ pub async fn send(
         Reply { status: head.status, fields: head.headers, body }
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
+
+/// A read that goes on while the test does something else.
+pub fn reading(proxy: &Door, token: &str, target: &str, field: (&str, &str)) -> JoinHandle<Reply> {
+    let (address, token, target) = (proxy.address, format!("Bearer {token}"), target.to_owned());
+    let field = (field.0.to_owned(), field.1.to_owned());
+    tokio::spawn(async move {
+        let fields = [("Authorization", token.as_str()), (&field.0, &field.1)];
+        send(address, "GET", &target, &fields, "").await
+    })
 }
 
 /// A whole answer.
