@@ -1,6 +1,6 @@
 //! How a write is spelled: what is not understood changes every route, and its refusal proves little.
 
-use fake_abconnect::{Matching, Rule};
+use fake_abconnect::{Generation, Matching, Rule};
 
 use super::world::{EVERYWHERE, World};
 
@@ -88,6 +88,35 @@ async fn a_write_that_is_not_understood_changes_every_route() {
             ],
         )
         .await;
+    }
+}
+
+/// A bulk write may be half done, and this may be one.
+#[tokio::test]
+async fn what_is_oddly_spelled_may_be_half_done_although_it_was_refused() {
+    for (generation, kept) in EVERYWHERE {
+        let mut world = World::start(generation, kept).await;
+        let name = if generation == Generation::First { "insert" } else { "upsert" };
+        let targets = [
+            format!("/api/Bulk/{name}/"),
+            format!("/api/Bulk/{name};x"),
+            format!("/api/%42ulk/{name}"),
+            format!("//api/Bulk/{name}"),
+            format!("/api//Bulk/{name}"),
+            format!("/api/Lot/../Bulk/{name}"),
+        ];
+        for target in &targets {
+            leave(
+                &mut world,
+                &[
+                    ("POST", target, 400, VOID),
+                    ("POST", target, 422, VOID),
+                    ("POST", target, 401, STAY),
+                    ("POST", target, 403, STAY),
+                ],
+            )
+            .await;
+        }
     }
 }
 
