@@ -11,7 +11,7 @@ use std::time::Duration;
 use fake_abconnect::{Matching, Rule};
 
 use crate::forwarding::wire::{RawUpstream, Wire};
-use crate::support::{Bench, RedisServer, Setup};
+use crate::support::{Bench, RedisServer, Setup, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 const NEW_SELLER: &str = r#"{"name":"Fresh","customerDisplayId":77,"isActive":true}"#;
@@ -83,44 +83,54 @@ async fn what_a_write_voided_stays_void_though_the_next_fill_fails() {
 /// An answer whose head comes before the upstream has done what it says.
 #[tokio::test]
 async fn what_was_read_while_a_writes_answer_was_still_coming_is_void_at_its_end() {
-    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+    let page = r#"{"items":[{"id":1,"name":"old"}],"pageNumber":1,"totalPages":1,"totalItems":1}"#;
+    let length = page.len();
+    let page = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{page}"
+    );
+    let request =
+        "POST /api/Bulk/insert HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer abc\r\nContent-Length: 0\r\n\r\n";
     let fields = [("Authorization", "Bearer abc")];
-    let page = |name: &str| {
-        let body = format!(
-            r#"{{"items":[{{"id":1,"name":"{name}"}}],"pageNumber":1,"totalPages":1,"totalItems":1}}"#
-        );
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    };
-    let mut writer = Wire::saying(
-        &proxy,
-        "POST /api/Bulk/insert HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer abc\r\nContent-Length: 0\r\n\r\n",
-    )
-    .await;
-    let mut write = upstream.accept().await;
-    write.until("\r\n\r\n").await;
-    write.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n.\r\n").await;
-    writer.until("1\r\n.\r\n").await;
-    let early = proxy.send("GET", SELLERS, &fields, "");
-    let fill = async {
-        let mut fill = upstream.accept().await;
-        fill.until("\r\n\r\n").await;
-        fill.say(page("old")).await;
-        fill
-    };
-    let (early, _open) = tokio::join!(early, fill);
-    assert_eq!(early.items()[0]["name"], "old");
-    write.say("0\r\n\r\n").await;
-    writer.until("0\r\n\r\n").await;
-    let late = proxy.send("GET", SELLERS, &fields, "");
-    let answer = async {
-        // The connection that was used last is the first to be used again.
-        write.until("\r\n\r\n").await;
-        write.say(page("new")).await;
-    };
-    let (late, ()) = tokio::join!(late, answer);
-    late.came("fwd=miss");
-    assert_eq!(late.items()[0]["name"], "new");
+    let if_cached = [fields[0], ("Cache-Control", "only-if-cached")];
+    let server = RedisServer::start().await;
+    for end in ["it ends", "it breaks off", "its client leaves"] {
+        for setup in [Setup::new(), Setup::new().redis(&server)] {
+            let (upstream, proxy) = RawUpstream::behind(setup).await;
+            let mut writer = Wire::saying(&proxy, request).await;
+            let mut write = upstream.accept().await;
+            write.until("\r\n\r\n").await;
+            write.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n.\r\n").await;
+            writer.until("1\r\n.\r\n").await;
+            let early = proxy.send("GET", SELLERS, &fields, "");
+            let fill = async {
+                let mut fill = upstream.accept().await;
+                fill.until("\r\n\r\n").await;
+                fill.say(&page).await;
+                fill
+            };
+            let (early, _open) = tokio::join!(early, fill);
+            early.is(200).came("fwd=miss");
+            proxy.send("GET", SELLERS, &if_cached, "").await.is(200);
+            match end {
+                "it ends" => {
+                    write.say("0\r\n\r\n").await;
+                    writer.until("0\r\n\r\n").await;
+                }
+                "it breaks off" => {
+                    drop(write);
+                    writer.rest().await;
+                }
+                _ => {
+                    drop(writer);
+                    write.is_closed().await;
+                    until("its end is noticed", || async {
+                        proxy.send("GET", SELLERS, &if_cached, "").await.status == 504
+                    })
+                    .await;
+                }
+            }
+            let late = proxy.send("GET", SELLERS, &if_cached, "").await;
+            assert_eq!(late.status, 504, "{end}: {late:?}");
+        }
+    }
 }
