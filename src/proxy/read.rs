@@ -75,6 +75,10 @@ impl Proxy {
             look = self.0.cache.look_in_store(read).await;
             usable = self.usable(read, &look);
         }
+        // Another request's fill may have found so while this one looked.
+        if self.0.cache.is_too_large(read) {
+            return Err(Declined::Forward(Reason::TooLarge));
+        }
         let standing = self.0.admission.standing(caller);
         if read.demand.only_if_cached {
             return cached_only(read, &look, usable, standing);

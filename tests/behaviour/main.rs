@@ -17,4 +17,5 @@ mod reads;
 mod store;
 mod support;
 mod tokens;
+mod too_large;
 mod writes;
