@@ -16,6 +16,7 @@ mod near;
 mod reads;
 mod store;
 mod support;
+mod time;
 mod tokens;
 mod too_large;
 mod writes;

@@ -287,6 +287,12 @@ impl TestClock {
     pub fn back(&self, by: Duration) {
         self.0.fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
     }
+
+    /// Puts it to this moment.
+    pub fn set(&self, moment: jiff::Timestamp) {
+        let ahead = moment.as_millisecond().wrapping_sub(jiff::Timestamp::now().as_millisecond());
+        self.0.store(ahead as u64, Ordering::SeqCst);
+    }
 }
 
 static FENCES: AtomicU64 = AtomicU64::new(0);
