@@ -149,6 +149,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
+    /// How the store is.
+    #[must_use]
+    pub fn health(&self) -> StoreHealth {
+        match &self.shared.store {
+            Store::Redis(redis) if redis.is_away() => StoreHealth::Away,
+            Store::Redis(_) => StoreHealth::Redis,
+            Store::Memory(_) => StoreHealth::Memory,
+            Store::Absent => StoreHealth::Absent,
+        }
+    }
+
     /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
     #[must_use]
     pub fn changes(&self) -> Option<watch::Receiver<Change>> {
@@ -261,6 +272,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
 /// How long a flight can be joined that has no generation.
 const UNSTORED_JOINING: Duration = Duration::from_millis(900);
+/// How a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// A Redis that answers, as far as is known.
+    Redis,
+    /// A Redis that does not.
+    Away,
+    /// This process's memory.
+    Memory,
+    /// None: its URL was not usable.
+    Absent,
+}
 
 /// With whom a flight may be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

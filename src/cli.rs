@@ -109,7 +109,11 @@ impl Demo {
         let flag = |name, value| Some(Setting { value, origin: Origin::Flag(name) });
         let overrides = Overrides {
             listen: flag("--listen", self.listen.clone()),
-            upstream: flag("the stand-in", stand_in),
+            upstream: flag("the stand-in", stand_in.clone()),
+            ui_identity: flag("the stand-in", stand_in),
+            // The stand-in takes any.
+            ui_client_id: flag("the demo", "catproxy-demo".to_owned()),
+            ui_client_secret: flag("the demo", "demo".to_owned()),
             redis_url: self.redis_url.clone().and_then(|url| flag("--redis-url", url)),
             ..Overrides::default()
         };

@@ -38,6 +38,8 @@ pub struct Config {
     pub admission: Admission,
     /// The bounds of a fill.
     pub fill: Fill,
+    /// The bundled frontend; `None`: it is switched off.
+    pub ui: Option<Ui>,
     /// The zone whose calendar says what today is.
     pub time_zone: TimeZone,
     /// The intercepted requests; names, keys and paths are distinct.
@@ -164,6 +166,45 @@ pub struct Fill {
     pub timeout: Duration,
     /// How long a collection that was too large is remembered as such.
     pub too_large_for: Duration,
+}
+
+/// The bundled frontend: how its users sign in, and what keeps their sessions.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    /// The identity server, whose token endpoint is `/connect/token`; one connection is kept.
+    pub identity: Upstream,
+    /// From a question to the identity server to its whole answer, connecting included.
+    pub identity_timeout: Duration,
+    /// What a sign-in asks for: `scope` of the password grant; not empty.
+    pub scope: String,
+    /// As whom the frontend asks for tokens; `None`: nobody can sign in.
+    pub client: Option<Client>,
+    /// What sessions are sealed with.
+    pub key: SessionKey,
+    /// From a sign-in to the next one, however often the token is refreshed.
+    pub session_limit: Duration,
+    /// Browsers send the session over HTTPS only.
+    pub secure_cookie: bool,
+    /// The demo's user, whose password is its name: the sign-in page has both filled in.
+    pub demo_user: Option<String>,
+}
+
+/// A client as the identity server knows it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `client_id`; not empty.
+    pub id: String,
+    /// `client_secret`; not empty.
+    pub secret: Secret<String>,
+}
+
+/// What sessions are sealed with.
+#[derive(Clone, Debug)]
+pub enum SessionKey {
+    /// The operator's: sessions outlive this process, and all replicas know them.
+    Given(Secret<[u8; 32]>),
+    /// Made at the start and known to nobody else.
+    Random,
 }
 
 /// One configured intercepted request.

@@ -12,6 +12,8 @@
 pub mod cli;
 pub mod server;
 
+pub mod ui;
+
 pub mod proxy;
 
 pub mod guard;

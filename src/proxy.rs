@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     admit::{Admission, token},
     body::Body,
-    cache::{Cache, Change, UnusableStore},
+    cache::{Cache, Change, StoreHealth, UnusableStore},
     classify::{Class, Classifier, Effect, Reason},
     clock::Clock,
     config::Config,
@@ -92,6 +92,12 @@ impl Proxy {
         self.0.cache.changes()
     }
 
+    /// How the store is.
+    #[must_use]
+    pub fn store_health(&self) -> StoreHealth {
+        self.0.cache.health()
+    }
+
     /// Waits for what goes on without a client: writes that one has left behind, tunnels. For the end, when no
     /// more requests come.
     pub async fn settle(&self) {
@@ -134,7 +140,10 @@ impl Proxy {
 
     async fn forward(&self, request: Request<RequestBody>, reason: Reason) -> Response<Body> {
         let sender = Sender::of(&self.0.classifier, &request);
-        match self.0.forwarder.pass(request).await {
+        let began = Instant::now();
+        let passed = self.0.forwarder.pass(request).await;
+        self.0.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
+        match passed {
             Ok(answer) => {
                 sender.heard(&self.0.admission, answer.status());
                 respond::forwarded(answer, reason)

@@ -2,6 +2,7 @@
 //! taken from an upstream's answer but for the few fields of its own errors; what a client is told names no
 //! inside address.
 
+pub mod coded;
 mod condition;
 pub mod rendered;
 pub mod status;

@@ -4,9 +4,16 @@
 
 mod steady;
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use hyper::{server::conn::http1, service::service_fn};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,10 +23,12 @@ use tokio_util::task::TaskTracker;
 
 use self::steady::Steady;
 use crate::{
+    body::Body,
     clock::Clock,
     config::Config,
     deadline::Deadline,
     proxy::{Proxy, Unusable},
+    ui::{Ui, session::SessionsUnusable},
 };
 
 /// From a connection's opening, or its last answer, to a whole request head.
@@ -51,6 +60,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     proxy: Proxy,
+    ui: Option<Ui>,
     write_timeout: Duration,
 }
 
@@ -60,6 +70,9 @@ pub enum StartError {
     /// The configuration cannot be run.
     #[error(transparent)]
     Unusable(#[from] Unusable),
+    /// The frontend cannot be run.
+    #[error("the frontend at /ui")]
+    Frontend(#[from] SessionsUnusable),
     /// The operating system gives no threads.
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
@@ -89,12 +102,13 @@ impl Server {
     /// # Errors
     /// Where the configuration cannot be run, or the port is in use.
     pub async fn bind(config: &Config, clock: Clock) -> Result<Self, StartError> {
-        let proxy = Proxy::new(config, clock)?;
+        let proxy = Proxy::new(config, clock.clone())?;
+        let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock)).transpose()?;
         let failed = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let write_timeout = config.upstream.body_timeout * SLOW_READER;
-        Ok(Self { listener, address, proxy, write_timeout })
+        Ok(Self { listener, address, proxy, ui, write_timeout })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
@@ -121,9 +135,10 @@ impl Server {
             tokio::select! {
                 () = &mut stop => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let stream = self.prepared(stream);
-                        tasks.spawn(converse(stream, self.proxy.clone(), closed.clone()));
+                        let answers = Answers { proxy: self.proxy.clone(), ui: self.ui.clone(), from: peer.ip() };
+                        tasks.spawn(converse(stream, answers, closed.clone()));
                     }
                     // Too many descriptors, or a client that was gone at once: the next one may fare better.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -150,11 +165,28 @@ impl Server {
     }
 }
 
+/// Who answers the requests of a connection.
+#[derive(Clone)]
+struct Answers {
+    proxy: Proxy,
+    ui: Option<Ui>,
+    from: IpAddr,
+}
+
+impl Answers {
+    async fn handle(self, request: Request<Incoming>) -> Response<Body> {
+        match self.ui {
+            Some(ui) => ui.handle(request, self.from).await,
+            None => self.proxy.handle(request).await,
+        }
+    }
+}
+
 /// One connection, from its first byte to its last.
-async fn converse(stream: Steady<TcpStream>, proxy: Proxy, mut closed: watch::Receiver<bool>) {
+async fn converse(stream: Steady<TcpStream>, answers: Answers, mut closed: watch::Receiver<bool>) {
     let answer = service_fn(move |request| {
-        let proxy = proxy.clone();
-        async move { Ok::<_, Infallible>(proxy.handle(request).await) }
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.handle(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -4,8 +4,9 @@ use std::{
     collections::HashSet,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// The counters of a process.
@@ -23,6 +24,12 @@ pub struct Telemetry {
     key_fetches: AtomicU64,
     signature_checks: AtomicU64,
     unverified: AtomicU64,
+    reads: AtomicU64,
+    hits: AtomicU64,
+    upstream_calls: AtomicU64,
+    upstream_failures: AtomicU64,
+    upstream_micros: AtomicU64,
+    upstream_away: AtomicBool,
     said: Mutex<HashSet<String>>,
 }
 
@@ -71,6 +78,33 @@ impl Telemetry {
     /// A request waits for another one's fill.
     pub fn joined(&self) {
         self.joined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A read was answered with a page, from an entry or filled for it.
+    pub fn read(&self, hit: bool) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+    }
+
+    /// The upstream answered a request of whatever kind, after so long; `None`: it did not.
+    pub fn upstream(&self, answered: Option<Duration>) {
+        self.upstream_away.store(answered.is_none(), Ordering::Relaxed);
+        match answered {
+            Some(took) => {
+                self.upstream_calls.fetch_add(1, Ordering::Relaxed);
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.upstream_micros.fetch_add(micros, Ordering::Relaxed);
+            }
+            None => {
+                self.upstream_failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The last request to the upstream was not answered.
+    #[must_use]
+    pub fn upstream_is_away(&self) -> bool {
+        self.upstream_away.load(Ordering::Relaxed)
     }
 
     /// A fill ended.
@@ -123,6 +157,11 @@ impl Telemetry {
             ("key_fetches", &self.key_fetches),
             ("signature_checks", &self.signature_checks),
             ("unverified", &self.unverified),
+            ("reads", &self.reads),
+            ("hits", &self.hits),
+            ("upstream_calls", &self.upstream_calls),
+            ("upstream_failures", &self.upstream_failures),
+            ("upstream_micros", &self.upstream_micros),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()

@@ -11,7 +11,7 @@ use catproxy::{
         options::Options,
     },
     config::{
-        Config, KeyPart, RouteKind, StoreKind,
+        Config, KeyPart, RouteKind, SessionKey, StoreKind, Ui,
         check::{self, Origin, Overrides, Setting},
         profile::Profile,
         report::{Report, Source, Warning},
@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser};
 type Loaded = Result<(Config, Vec<Warning>), Report>;
 
 const BASE: &str = "[upstream]\nurl = \"https://catalog.example\"\n";
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
 const ROUTE: &str =
     "[routes.sellers]\npath = \"/api/Seller\"\nkey = \"sellers\"\nfields = { id = \"$.id\" }\n";
 
@@ -29,6 +30,15 @@ fn load(text: &str, overrides: Overrides) -> Loaded {
     // The machine's own time zone, or its lack, is not what these tests are about.
     let zone = Setting { value: "UTC".to_owned(), origin: Origin::Environment("CATPROXY_TIME_ZONE") };
     let overrides = Overrides { time_zone: overrides.time_zone.or(Some(zone)), ..overrides };
+    // Nor is that nobody can sign in.
+    let set =
+        |value: &str| Some(Setting { value: value.to_owned(), origin: Origin::Environment("CATPROXY_UI") });
+    let overrides = Overrides {
+        ui_client_id: overrides.ui_client_id.or_else(|| set("id")),
+        ui_client_secret: overrides.ui_client_secret.or_else(|| set("hunter3")),
+        ui_key: overrides.ui_key.or_else(|| set(KEY)),
+        ..overrides
+    };
     check::load(Source { name: "my.toml".to_owned(), text: text.to_owned() }, overrides)
 }
 
@@ -66,7 +76,13 @@ fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Loaded {
 }
 
 fn load_with(options: &Options, environment: &[(&str, &str)]) -> Loaded {
-    let environment: Vec<_> = environment.iter().chain(&[("CATPROXY_TIME_ZONE", "UTC")]).copied().collect();
+    let usual = [
+        ("CATPROXY_TIME_ZONE", "UTC"),
+        ("CATPROXY_UI_CLIENT_ID", "id"),
+        ("CATPROXY_UI_CLIENT_SECRET", "hunter3"),
+        ("CATPROXY_UI_KEY", KEY),
+    ];
+    let environment: Vec<_> = environment.iter().chain(&usual).copied().collect();
     options.load(&|name| {
         environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
     })
@@ -124,8 +140,8 @@ mod profiles {
         let url = "[upstream]\nurl = \"https://catalog-api.abconnect.co\"\n";
         let (shown, chosen) = (good(&text), good(&format!("{url}[routes.sellers]{routes}")));
         let settings = |config: &Config| {
-            let Config { listen, upstream, store, admission, fill, .. } = config;
-            format!("{listen:?} {upstream:?} {store:?} {admission:?} {fill:?} {}", redis(config))
+            let Config { listen, upstream, store, admission, fill, ui, .. } = config;
+            format!("{listen:?} {upstream:?} {store:?} {admission:?} {fill:?} {ui:?} {}", redis(config))
         };
         assert_eq!(settings(&shown), settings(&chosen));
     }
@@ -847,6 +863,98 @@ mod secrets {
     }
 }
 
+mod ui {
+    use super::*;
+
+    fn ui(text: &str) -> Ui {
+        good(&format!("{BASE}{ROUTE}[ui]\n{text}")).ui.expect("it is on")
+    }
+
+    fn warned(environment: &[(&str, &str)]) -> String {
+        let (config, warnings) = serve(&[], environment).unwrap();
+        let ui = config.ui.expect("it is on");
+        let can = if ui.client.is_some() { "can sign in" } else { "cannot sign in" };
+        format!("{can} {}", warnings.iter().map(ToString::to_string).collect::<String>())
+    }
+
+    #[test]
+    fn it_is_on_with_abconnect_s_own_sign_in_and_can_be_switched_off() {
+        let on = ui("");
+        assert_eq!(on.identity.url(), "https://login.abconnect.co");
+        assert_eq!((on.scope.as_str(), on.secure_cookie), ("offline_access", false));
+        assert_eq!((on.identity_timeout.as_secs(), on.session_limit.as_secs()), (10, 12 * 3600));
+        let client = on.client.expect("a client");
+        assert_eq!((client.id.as_str(), client.secret.reveal().as_str()), ("id", "hunter3"));
+        assert!(ui("secure-cookie = true").secure_cookie);
+        assert!(good(&format!("{BASE}{ROUTE}[ui]\nenabled = false")).ui.is_none());
+        assert!(
+            good(&format!("{BASE}{ROUTE}[ui]\nenabled = false")).details().contains("ui             off")
+        );
+    }
+
+    #[test]
+    fn each_problem_is_at_its_place() {
+        let lines = "[ui]\nenabled = \"no\"\nidentity-url = \"https://a/connect\"\nidentity-timeout = \"2m\"\n\
+                     scope = \"a  b\"\nsession-limit = \"1s\"\nsecure-cookie = 1\nidentity-ca-file = \"/no/such\"\n";
+        let expected = "2:11 `ui.enabled` is not true or false without quotes\n\
+                        3:26 `ui.identity-url` is not a URL such as \"https://login.example\"\n\
+                        4:20 `ui.identity-timeout` is out of bounds\n\
+                        5:9 `ui.scope` is not a scope such as \"offline_access\"\n\
+                        6:17 `ui.session-limit` is out of bounds\n\
+                        7:17 `ui.secure-cookie` is not true or false without quotes\n\
+                        8:20 `ui.identity-ca-file` is not a readable file\n";
+        assert_eq!(problems(&format!("{lines}{BASE}{ROUTE}")), expected);
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_any_usual_spelling_and_no_report_repeats_another_one() {
+        let bytes: Vec<u8> = (0..32).collect();
+        let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        for text in [KEY, base64, &format!("{base64}="), &format!(" {KEY}\n")] {
+            let (config, _) = serve(&[], &[("CATPROXY_UI_KEY", text)]).unwrap();
+            let Some(Ui { key: SessionKey::Given(key), .. }) = config.ui else { panic!("{text}") };
+            assert_eq!(key.reveal().as_slice(), bytes);
+        }
+        for text in ["hunter2", "hunter2://hunter2", &KEY[..62], &format!("{KEY}00"), "AAECAwQF"] {
+            let report = serve(&[], &[("CATPROXY_UI_KEY", text)]).unwrap_err();
+            assert_eq!(outline(&report), "CATPROXY_UI_KEY:1:1 `CATPROXY_UI_KEY` is not 32 bytes\n");
+            assert!(!report.to_string().contains(text), "{report}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_one_warning() {
+        assert_eq!(warned(&[]), "can sign in ");
+        let without = warned(&[("CATPROXY_UI_CLIENT_ID", ""), ("CATPROXY_UI_CLIENT_SECRET", "")]);
+        let both =
+            "CATPROXY_UI_CLIENT_ID and CATPROXY_UI_CLIENT_SECRET are not set, so nobody can sign in at /ui";
+        assert_eq!(without, format!("cannot sign in {both}"));
+        let half = warned(&[("CATPROXY_UI_CLIENT_SECRET", ""), ("CATPROXY_UI_KEY", "")]);
+        assert_eq!(half, "cannot sign in CATPROXY_UI_CLIENT_SECRET is not set, so nobody can sign in at /ui");
+        let key = warned(&[("CATPROXY_UI_KEY", "")]);
+        assert!(key.starts_with("can sign in CATPROXY_UI_KEY is not set, so sessions"), "{key}");
+    }
+
+    #[test]
+    fn the_environment_names_another_identity_server() {
+        let (config, _) = serve(&[], &[("CATPROXY_UI_IDENTITY_URL", "http://127.0.0.1:9")]).unwrap();
+        assert_eq!(config.ui.unwrap().identity.url(), "http://127.0.0.1:9");
+    }
+
+    #[test]
+    fn no_secret_is_shown_also_where_it_stands_in_a_file() {
+        let (config, _) = serve(&[], &[]).unwrap();
+        for text in [config.summary(), config.details(), format!("{config:?}")] {
+            assert!(!text.contains("hunter3") && !text.contains("0, 1, 2, 3"), "{text}");
+        }
+        for key in ["key", "client-secret", "cookie"] {
+            let report = load(&format!("{BASE}{ROUTE}[ui]\n{key} = \"hunter2\"\n"), Overrides::default());
+            let report = report.unwrap_err().to_string();
+            assert!(report.contains("is not a key") && !report.contains("hunter2"), "{report}");
+        }
+    }
+}
+
 mod command_line {
     use super::*;
 
@@ -888,6 +996,8 @@ fn the_demo_stands_before_its_stand_in_with_entries_in_memory() {
     let (config, _) = plain.load("http://127.0.0.1:9".to_owned()).unwrap();
     assert_eq!(config.upstream.url(), "http://127.0.0.1:9");
     assert!(matches!(config.store.kind, StoreKind::Memory { .. }));
+    let ui = config.ui.expect("it is on");
+    assert_eq!((ui.identity.url().as_str(), ui.client.is_some()), ("http://127.0.0.1:9", true));
     let (config, _) =
         demo(&["--redis-url", "redis://h", "--listen", "127.0.0.1:1"]).load("http://a".to_owned()).unwrap();
     assert_eq!((redis(&config), config.listen.port()), ("redis://h", 1));

@@ -79,10 +79,11 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "main",
     "cli",
     "server",
+    "ui",
     "proxy",
     "respond",
     "forward",
@@ -176,8 +177,9 @@ fn only_the_server_knows_the_runtimes() {
 
 #[test]
 fn routes_are_data() {
-    // The demo shows its own upstream, and says what to try.
-    for (file, text) in sources().into_iter().filter(|(file, _)| file != "cli/demo.rs") {
+    // The demo shows its own upstream, and says what to try; the frontend is a client of the API.
+    for (file, text) in sources().into_iter().filter(|(file, _)| file != "cli/demo.rs" && room(file) != "ui")
+    {
         for line in code(&text) {
             for word in ["api/Seller", "api/Catalog", "SellerIds", "customerDisplayId"] {
                 assert!(!line.contains(word), "{file} knows a route: {line}");

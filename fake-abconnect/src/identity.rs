@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::jwt::{Claims, Signer};
 use crate::locks::lock;
-use crate::options::{Access, User};
+use crate::options::{Access, Options, User};
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -34,6 +34,10 @@ pub(crate) struct Identity {
     issuer: String,
     users: Vec<User>,
     lifetime: Duration,
+    /// Tokens are made about so long.
+    token_bytes: usize,
+    /// The only client and its secret; `None`: any.
+    client: Option<(String, String)>,
     pub(crate) signer: Signer,
     checked: Mutex<HashMap<String, Caller>>,
     revoked: Mutex<HashSet<String>>,
@@ -42,11 +46,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(issuer: String, users: Vec<User>, lifetime: Duration) -> Result<Self, Unspecified> {
+    pub(crate) fn new(issuer: String, options: &Options) -> Result<Self, Unspecified> {
         Ok(Self {
             issuer,
-            users,
-            lifetime,
+            users: options.users.clone(),
+            lifetime: options.token_lifetime,
+            token_bytes: options.token_bytes,
+            client: options.client.clone(),
             signer: Signer::new()?,
             checked: Mutex::default(),
             revoked: Mutex::default(),
@@ -57,7 +63,15 @@ impl Identity {
     /// A token for `user`, whether or not there is such a user, good for so many seconds from now. Less than one gives
     /// an expired one.
     pub(crate) fn mint(&self, user: &str, seconds: i64) -> Result<String, Unspecified> {
-        self.signer.sign(&self.signer.header(), &self.claims(user, seconds)?)
+        let mut claims = self.claims(user, seconds)?;
+        let token = self.signer.sign(&self.signer.header(), &claims)?;
+        // A claim of so many characters is a third more of a token, and its name 24 of them.
+        let missing = self.token_bytes.saturating_sub(token.len() + 24) / 4 * 3;
+        if missing == 0 {
+            return Ok(token);
+        }
+        claims.permissions = Some(self.signer.random_text(missing / 4 * 3)?);
+        self.signer.sign(&self.signer.header(), &claims)
     }
 
     /// What such a token says.
@@ -74,6 +88,7 @@ impl Identity {
             exp: now.saturating_add(seconds),
             jti: self.signer.random_text(16)?,
             scope: vec!["catalog".to_owned(), "offline_access".to_owned()],
+            permissions: None,
         })
     }
 
@@ -96,6 +111,11 @@ impl Identity {
     /// From now on the token is not good.
     pub(crate) fn revoke(&self, token: &str) {
         lock(&self.revoked).insert(token.to_owned());
+    }
+
+    /// From now on no refresh token of the user is good.
+    pub(crate) fn revoke_refresh_tokens(&self, user: &str) {
+        lock(&self.refresh).retain(|_, whose| whose != user);
     }
 
     /// Who calls, by the `Authorization` of the request.
@@ -142,7 +162,12 @@ impl Identity {
     /// Answers `POST /connect/token`: the status and the JSON.
     pub(crate) fn token_endpoint(&self, form: &[u8]) -> (StatusCode, Value) {
         let form = Query::parse(std::str::from_utf8(form).ok());
-        if form.text("client_id").is_none() {
+        let (id, secret) = (form.text("client_id"), form.text("client_secret"));
+        let is_known = match &self.client {
+            Some(client) => (id, secret) == (Some(client.0.as_str()), Some(client.1.as_str())),
+            None => id.is_some(),
+        };
+        if !is_known {
             return refusal("invalid_client");
         }
         let user = match form.text("grant_type") {
@@ -214,8 +239,12 @@ fn refusal(error: &str) -> (StatusCode, Value) {
 mod tests {
     use super::*;
 
+    fn of(options: Options) -> Identity {
+        Identity::new("http://fake".to_owned(), &options).unwrap()
+    }
+
     fn identity() -> Identity {
-        Identity::new("http://fake".to_owned(), User::defaults(), Duration::from_secs(60)).unwrap()
+        of(Options::default())
     }
 
     fn asks(identity: &Identity, token: &str) -> Option<Access> {
@@ -246,7 +275,7 @@ mod tests {
         for bad in [forged.as_str(), head, "", "a.b.c"] {
             assert_eq!(asks(&identity, bad), None, "{bad}");
         }
-        let elsewhere = Identity::new("http://other".to_owned(), vec![], Duration::from_secs(60)).unwrap();
+        let elsewhere = Identity::new("http://other".to_owned(), &Options::default()).unwrap();
         assert_eq!(asks(&identity, &elsewhere.mint("demo", 60).unwrap()), None);
     }
 
@@ -263,5 +292,26 @@ mod tests {
         assert_eq!(identity.token_endpoint(form.as_bytes()).0, StatusCode::OK);
         let (status, again) = identity.token_endpoint(form.as_bytes());
         assert_eq!((status, again), (StatusCode::BAD_REQUEST, json!({ "error": "invalid_grant" })));
+    }
+
+    #[test]
+    fn revoked_refresh_tokens_are_refused_and_so_is_an_unknown_client() {
+        let identity = of(Options { client: Some(("c".to_owned(), "s".to_owned())), ..Options::default() });
+        let ask = |form: &str| identity.token_endpoint(form.as_bytes());
+        let form = "grant_type=password&username=demo&password=demo&client_id=c&client_secret=";
+        assert_eq!(ask(&format!("{form}x")).1, json!({ "error": "invalid_client" }));
+        let grant = ask(&format!("{form}s")).1;
+        identity.revoke_refresh_tokens("demo");
+        let token = grant["refresh_token"].as_str().unwrap();
+        let form = format!("grant_type=refresh_token&client_id=c&client_secret=s&refresh_token={token}");
+        assert_eq!(ask(&form).1, json!({ "error": "invalid_grant" }));
+    }
+
+    #[test]
+    fn tokens_are_as_long_as_asked_for_and_good() {
+        let identity = of(Options { token_bytes: 2500, ..Options::default() });
+        let token = identity.mint("demo", 60).unwrap();
+        assert!((2400..=2500).contains(&token.len()), "{}", token.len());
+        assert_eq!(asks(&identity, &token), Some(Access::Full));
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct Claims {
     pub(crate) exp: i64,
     pub(crate) jti: String,
     pub(crate) scope: Vec<String>,
+    /// What makes some tokens long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) permissions: Option<String>,
 }
 
 #[derive(Deserialize)]

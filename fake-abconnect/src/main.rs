@@ -39,6 +39,9 @@ struct Flags {
     /// How long tokens are valid, in seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     token_lifetime: u64,
+    /// Make access tokens about so long; real ones have some kilobytes.
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    token_bytes: usize,
     /// Answer API requests so many milliseconds later.
     #[arg(long, value_name = "MS")]
     latency: Option<u64>,
@@ -109,6 +112,7 @@ impl Flags {
             sellers: self.sellers,
             today: self.today,
             token_lifetime: Duration::from_secs(self.token_lifetime),
+            token_bytes: self.token_bytes,
             public_url: self.public_url,
             log_calls: !self.no_log,
             knobs: Knobs {

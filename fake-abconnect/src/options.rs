@@ -78,6 +78,10 @@ pub struct Options {
     pub users: Vec<User>,
     /// How long tokens are valid: `expires_in`.
     pub token_lifetime: Duration,
+    /// Access tokens are made about so long, where they are shorter; real ones have some kilobytes of claims.
+    pub token_bytes: usize,
+    /// The only client that gets tokens, and its secret; `None`: any client.
+    pub client: Option<(String, String)>,
     /// `iss` of the tokens and the base of picture links; `None` is the address listened on.
     pub public_url: Option<String>,
     /// Whether calls are logged. Off for benchmarks.
@@ -98,6 +102,8 @@ impl Default for Options {
             today: None,
             users: User::defaults(),
             token_lifetime: Duration::from_secs(3600),
+            token_bytes: 0,
+            client: None,
             public_url: None,
             log_calls: true,
             call_limit: 10_000,

@@ -156,6 +156,11 @@ impl Running {
         self.token_for_seconds(user, -3600)
     }
 
+    /// From now on no refresh token of this user gets another token: whoever has one must sign in again.
+    pub fn revoke_refresh_tokens(&self, user: &str) {
+        self.stand.identity.revoke_refresh_tokens(user);
+    }
+
     /// From now on this token gets 401s.
     pub fn revoke(&self, token: &str) {
         self.stand.identity.revoke(token);

@@ -67,7 +67,7 @@ impl Stand {
             generation: options.generation,
             store: RwLock::new(Store::generate(origin)),
             pages: Mutex::default(),
-            identity: Identity::new(url.to_owned(), options.users, options.token_lifetime)?,
+            identity: Identity::new(url.to_owned(), &options)?,
             board: Board::new(options.knobs),
             gates: Arc::default(),
             log: Log::new(options.log_calls, options.call_limit),

@@ -84,6 +84,11 @@ impl Redis {
         tracking::follow(self.connector.client.clone(), prefix.to_owned(), near)
     }
 
+    /// It is known not to answer.
+    pub(super) fn is_away(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// Returns once the server may be asked again.
     pub(super) async fn back(&self) {
         self.breaker.closed().await;

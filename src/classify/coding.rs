@@ -47,7 +47,7 @@ impl Accepted {
     ///
     /// # Errors
     /// Where nothing that can be made here is accepted, or a field does not read: the reason to forward.
-    pub(super) fn read(fields: &HeaderMap) -> Result<Self, Reason> {
+    pub fn read(fields: &HeaderMap) -> Result<Self, Reason> {
         let mut weights = Weights::default();
         for line in fields.get_all(header::ACCEPT_ENCODING) {
             let line = line.to_str().map_err(|_| Reason::Accept)?;

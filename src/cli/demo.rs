@@ -38,7 +38,10 @@ pub(super) fn run(demo: &Demo, environment: Environment<'_>) -> ExitCode {
         }
     };
     match demo.load(stand.url().to_owned()) {
-        Ok((config, _)) => ended(server::block_on(serve(config, demo, &stand))),
+        Ok((mut config, _)) => {
+            config.ui.iter_mut().for_each(|ui| ui.demo_user = Some(USER.to_owned()));
+            ended(server::block_on(serve(config, demo, &stand)))
+        }
         Err(report) => check::refuse(report, environment),
     }
 }
@@ -77,6 +80,7 @@ fn welcome(config: &Config, demo: &Demo, stand: &fake_abconnect::Running) -> Str
     format!(
         r#"
 catproxy    {proxy}
+browser     {proxy}/ui/  (sign in as `{USER}`: it is filled in)
 ABConnect   {upstream}  (a stand-in, {latency} ms an answer)
 store       {store}
 

@@ -108,6 +108,10 @@ impl Options {
             redis_url,
             prefix: choose(None, "CATPROXY_PREFIX")?,
             time_zone: choose(None, "CATPROXY_TIME_ZONE")?,
+            ui_identity: choose(None, "CATPROXY_UI_IDENTITY_URL")?,
+            ui_client_id: choose(None, "CATPROXY_UI_CLIENT_ID")?,
+            ui_client_secret: choose(None, "CATPROXY_UI_CLIENT_SECRET")?,
+            ui_key: choose(None, "CATPROXY_UI_KEY")?,
         })
     }
 }

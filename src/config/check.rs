@@ -9,6 +9,7 @@ mod key;
 mod limits;
 mod route;
 mod settings;
+mod ui;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -35,6 +36,14 @@ pub struct Overrides {
     pub prefix: Option<Setting>,
     /// In place of `time-zone`.
     pub time_zone: Option<Setting>,
+    /// In place of `ui.identity-url`.
+    pub ui_identity: Option<Setting>,
+    /// The frontend's name at the identity server; in no file.
+    pub ui_client_id: Option<Setting>,
+    /// The secret to it; in no file.
+    pub ui_client_secret: Option<Setting>,
+    /// What sessions are sealed with; in no file.
+    pub ui_key: Option<Setting>,
 }
 
 /// A value from outside of the file.
@@ -85,7 +94,8 @@ pub fn load(file: Source, overrides: Overrides) -> Result<(Config, Vec<Warning>)
     problems.finish(config)
 }
 
-fn check(name: String, raw: Raw, overrides: Overrides, problems: &mut Problems) -> Option<Config> {
+fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Problems) -> Option<Config> {
+    let outside = ui::Outside::of(&mut overrides);
     let default_listen = SocketAddr::from(([127, 0, 0, 1], 8080));
     let listen = choose(raw.listen, overrides.listen, problems, |text, problems| {
         problems.parse(text, "an address and a port such as \"127.0.0.1:8080\"", |text| {
@@ -111,6 +121,7 @@ fn check(name: String, raw: Raw, overrides: Overrides, problems: &mut Problems) 
 
     settings::compare_lives(admission.as_ref(), vouch_place.as_ref(), &routes, problems);
     let time_zone = zone.unwrap_or_else(|| system_zone(&routes, problems));
+    let ui = ui::ui(raw.ui, outside, problems);
     let routes = routes.into_iter().map(Arc::new).collect();
     let listen = listen.unwrap_or(default_listen);
     Some(Config {
@@ -121,6 +132,7 @@ fn check(name: String, raw: Raw, overrides: Overrides, problems: &mut Problems) 
         store,
         admission: admission?,
         fill,
+        ui,
         time_zone,
         routes,
         harmless,

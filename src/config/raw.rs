@@ -9,8 +9,8 @@ mod section;
 use toml::de::DeTable;
 
 use super::report::{At, Place, Problems, Text};
-pub(super) use section::Number;
 use section::Section;
+pub(super) use section::{Number, Switch};
 
 /// A whole file.
 pub(super) struct Raw {
@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) admission: RawAdmission,
     pub(super) fill: RawFill,
     pub(super) writes: RawWrites,
+    pub(super) ui: RawUi,
     pub(super) routes: Vec<RawRoute>,
 }
 
@@ -93,6 +94,17 @@ pub(super) struct RawWrites {
     pub(super) partial: Vec<Text>,
 }
 
+/// `[ui]`
+pub(super) struct RawUi {
+    pub(super) enabled: Option<Switch>,
+    pub(super) identity_url: Option<Text>,
+    pub(super) identity_ca_file: Option<Text>,
+    pub(super) identity_timeout: Option<Text>,
+    pub(super) scope: Option<Text>,
+    pub(super) session_limit: Option<Text>,
+    pub(super) secure_cookie: Option<Switch>,
+}
+
 /// `[routes.NAME]`
 pub(super) struct RawRoute {
     /// The name, at its place in the table's header.
@@ -149,6 +161,7 @@ impl Raw {
             admission: RawAdmission::read(top.section("admission", problems), problems),
             fill: RawFill::read(top.section("fill", problems), problems),
             writes: RawWrites::read(top.section("writes", problems), problems),
+            ui: RawUi::read(top.section("ui", problems), problems),
             routes: top
                 .section("routes", problems)
                 .into_sections(problems)
@@ -267,6 +280,23 @@ impl RawWrites {
             harmless: section.texts("harmless", WRITES, problems),
             partial: section.texts("partial", WRITES, problems),
         };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawUi {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            enabled: section.switch("enabled", problems),
+            identity_url: section.text("identity-url", "a URL such as \"https://host\"", problems),
+            identity_ca_file: section.text("identity-ca-file", "a file's path", problems),
+            identity_timeout: section.text("identity-timeout", DURATION, problems),
+            scope: section.text("scope", "a scope such as \"offline_access\"", problems),
+            session_limit: section.text("session-limit", DURATION, problems),
+            secure_cookie: section.switch("secure-cookie", problems),
+        };
+        section.hide_unknown(problems);
         section.finish(problems);
         raw
     }

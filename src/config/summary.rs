@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Admission, Config, Route, Store, StoreKind, VouchFor,
+    Admission, Config, Route, SessionKey, Store, StoreKind, Ui, VouchFor,
     jwks::{Jwks, KeysAt},
     redis_url,
     units::{show_bytes, show_duration},
@@ -76,6 +76,7 @@ impl Config {
                 show_bytes(fill.max_bytes as u64),
                 show_duration(fill.too_large_for),
             ),
+            format!("ui             {}", self.ui.as_ref().map_or_else(|| "off".to_owned(), Ui::to_string)),
             format!("time zone      {}", self.time_zone.iana_name().unwrap_or("the system's")),
         ]);
         for route in &self.routes {
@@ -158,6 +159,23 @@ impl fmt::Display for Admission {
             }
             Self::Open => out.write_str("open"),
         }
+    }
+}
+
+impl fmt::Display for Ui {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, limit) = (self.identity.url(), show_duration(self.identity_timeout));
+        match &self.client {
+            Some(client) => write!(out, "sign-in as {} at {url} within {limit}", client.id)?,
+            None => write!(out, "nobody can sign in at {url}: no client")?,
+        }
+        let secure = if self.secure_cookie { "over HTTPS only" } else { "also without HTTPS" };
+        let key = match self.key {
+            SessionKey::Given(_) => "with the environment's key",
+            SessionKey::Random => "with a key of this process",
+        };
+        let (scope, limit) = (&self.scope, show_duration(self.session_limit));
+        write!(out, ", scope {scope}\n  sessions     for {limit}, {secure}, sealed {key}")
     }
 }
 

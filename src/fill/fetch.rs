@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt as _},
+    time::Instant,
+};
 use tokio_util::io::StreamReader;
 
 use super::{Answered, FillError, Filler, unfit};
@@ -25,7 +28,10 @@ const PASSED_FIELDS: [header::HeaderName; 3] =
 impl Filler {
     pub(super) async fn fetch(&self, target: &str, authorization: Option<&str>) -> Result<Bytes, FillError> {
         let request = self.request(target, authorization).map_err(|error| unfit(&error))?;
-        let answer = match self.0.upstream.send(request).await {
+        let began = Instant::now();
+        let sent = self.0.upstream.send(request).await;
+        self.0.telemetry.upstream(sent.as_ref().ok().map(|_| began.elapsed()));
+        let answer = match sent {
             Ok(answer) => answer,
             Err(error) => return Err(FillError::Upstream(error.into())),
         };

@@ -58,7 +58,10 @@ impl Proxy {
         };
         match answered {
             Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
-                Ok(rendered) => respond::page(&served, &rendered, request.headers(), self.0.clock.now_ms()),
+                Ok(rendered) => {
+                    self.0.telemetry.read(served.status.is_hit());
+                    respond::page(&served, &rendered, request.headers(), self.0.clock.now_ms())
+                }
                 Err(_) => respond::internal(),
             },
             Err(Declined::Forward(reason)) => self.forward(request, reason).await,

@@ -1,12 +1,13 @@
 //! Pages as they are sent: made once for an entry, page, coding and day, and kept up to a bound of bytes.
 
-use std::{hash::RandomState, io::Write as _, sync::Arc};
+use std::{hash::RandomState, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use jiff::{civil::Date, tz::TimeZone};
 use quick_cache::{Weighter, sync::Cache};
 
+use super::coded::coded;
 use crate::{
     bounded,
     cache::Entry,
@@ -19,11 +20,6 @@ use crate::{
 const CODED_FROM: usize = 1024;
 /// Of a hash, what makes two pages that differ have the same tag no more often than never.
 const TAG_BYTES: usize = 16;
-/// Made once and sent often: worth some work, but a client waits for the first.
-const BROTLI_QUALITY: u32 = 5;
-const BROTLI_WINDOW: u32 = 22;
-const ZSTD_LEVEL: i32 = 9;
-
 /// A page as it is sent.
 #[derive(Clone, Debug)]
 pub struct Rendered {
@@ -93,7 +89,7 @@ impl Pages {
         if coding == Coding::Identity || (small && read.accepted.identity) {
             return Ok(plain);
         }
-        self.once(id, || move || coded(&plain, coding)).await
+        self.once(id, || move || in_coding(&plain, coding)).await
     }
 
     /// What `make` gives, made once however many ask for it at the same time, where it stalls no connection.
@@ -136,26 +132,9 @@ impl Pages {
     }
 }
 
-fn coded(plain: &Rendered, coding: Coding) -> Option<Rendered> {
-    let body = &plain.body;
-    let coded = match coding {
-        Coding::Identity => return Some(plain.clone()),
-        Coding::Gzip => {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            writer.write_all(body).ok()?;
-            writer.finish().ok()?
-        }
-        Coding::Brotli => {
-            let mut coded = Vec::new();
-            let mut writer =
-                brotli::CompressorWriter::new(&mut coded, body.len(), BROTLI_QUALITY, BROTLI_WINDOW);
-            writer.write_all(body).ok()?;
-            drop(writer);
-            coded
-        }
-        Coding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).ok()?,
-    };
+fn in_coding(plain: &Rendered, coding: Coding) -> Option<Rendered> {
+    let body = coded(&plain.body, coding)?;
     let etag = plain.etag.to_str().ok()?.trim_end_matches('"');
     let etag = HeaderValue::try_from(format!("{etag}-{}\"", coding.name())).ok()?;
-    Some(Rendered { body: coded.into(), etag, coding })
+    Some(Rendered { body, etag, coding })
 }

@@ -140,6 +140,12 @@ impl fmt::Display for Because {
 }
 
 impl CacheStatus {
+    /// From an entry.
+    #[must_use]
+    pub fn is_hit(&self) -> bool {
+        matches!(self, Self::Hit { .. })
+    }
+
     /// As a field's value.
     #[must_use]
     pub fn value(&self) -> HeaderValue {

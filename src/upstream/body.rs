@@ -141,15 +141,44 @@ impl Progress {
 /// The body of a request to the upstream.
 #[derive(Debug)]
 pub struct RequestBody {
-    client: Option<Timed>,
+    source: Source,
     progress: Progress,
+}
+
+/// Where a request's body comes from.
+enum Source {
+    /// There is none, or nothing of it is left.
+    Nothing,
+    /// This program made it. It may hold a password and is not printed.
+    Own(Bytes),
+    /// A client is sending it.
+    Client(Timed),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Own(_) => "Own",
+            Self::Client(_) => "Client",
+        })
+    }
 }
 
 impl RequestBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { client: None, progress: Progress::new(Next::End) }
+        Self { source: Source::Nothing, progress: Progress::new(Next::End) }
+    }
+
+    /// A body that is there already.
+    #[must_use]
+    pub fn own(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        Self { source: Source::Own(bytes), progress: Progress::new(Next::Upstream) }
     }
 
     /// The client's body, which must not pause for longer than `limit`.
@@ -158,13 +187,13 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self::empty();
         }
-        Self { client: Some(Timed::new(body, limit)), progress: Progress::new(Next::Upstream) }
+        Self { source: Source::Client(Timed::new(body, limit)), progress: Progress::new(Next::Upstream) }
     }
 
     /// True where there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.client.is_none()
+        matches!(self.source, Source::Nothing)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -181,7 +210,16 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(client) = &mut this.client else { return Poll::Ready(None) };
+        let client = match &mut this.source {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Own(bytes) => {
+                let frame = Frame::data(std::mem::take(bytes));
+                this.source = Source::Nothing;
+                this.progress.note(Next::End);
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Source::Client(client) => client,
+        };
         let frame = client.poll(context);
         this.progress.note(match &frame {
             Poll::Pending => Next::Client,
@@ -194,10 +232,18 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.client.as_ref().is_none_or(|client| client.inner.is_end_stream())
+        match &self.source {
+            Source::Nothing => true,
+            Source::Own(_) => false,
+            Source::Client(client) => client.inner.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.client.as_ref().map_or_else(|| SizeHint::with_exact(0), |client| client.inner.size_hint())
+        match &self.source {
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Client(client) => client.inner.size_hint(),
+        }
     }
 }

@@ -14,6 +14,7 @@ mod jwks;
 mod line;
 mod near;
 mod reads;
+mod session;
 mod store;
 mod support;
 mod time;

@@ -32,6 +32,9 @@ use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 /// No wait of a test is longer: what has not come by then does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// As whom the frontend asks for tokens.
+pub const CLIENT: (&str, &str) = ("catproxy", "c1ient-s3cret");
+
 type Change = Box<dyn FnOnce(&mut Config)>;
 
 /// What a bench is made of, before it is.
@@ -111,6 +114,10 @@ fn configuration(profile: Profile, upstream: &str, redis_url: Option<String>) ->
         listen: flag("--listen", "127.0.0.1:0".to_owned()),
         upstream: flag("--upstream", upstream.to_owned()),
         redis_url: redis_url.and_then(|url| flag("--redis-url", url)),
+        ui_identity: flag("the stand-in", upstream.to_owned()),
+        ui_client_id: flag("the test", CLIENT.0.to_owned()),
+        ui_client_secret: flag("the test", CLIENT.1.to_owned()),
+        ui_key: flag("the test", "07".repeat(32)),
         time_zone: flag("time zone", "UTC".to_owned()),
         ..Overrides::default()
     };

@@ -10,6 +10,8 @@ use crate::config::report::{At, Place, Problems, Text};
 
 /// A whole number of the file.
 pub(crate) type Number = At<i64>;
+/// A true or false of the file.
+pub(crate) type Switch = At<bool>;
 
 /// A table and the keys that were asked of it so far.
 pub(super) struct Section<'t> {
@@ -115,6 +117,19 @@ impl<'t> Section<'t> {
         number.map(|value| At { key: name, value, place })
     }
 
+    /// True or false.
+    pub(super) fn switch(&mut self, key: &'static str, problems: &mut Problems) -> Option<Switch> {
+        let (_, value) = self.take(key)?;
+        let key = self.full(key);
+        match *value.get_ref() {
+            DeValue::Boolean(is) => Some(At { key, value: is, place: Problems::in_file(value.span()) }),
+            _ => {
+                refuse(&key, &value, "true or false without quotes", problems);
+                None
+            }
+        }
+    }
+
     /// A table; where it is missing, one without keys.
     pub(super) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Section<'t> {
         let empty = Section::new(format!("{}.", self.full(key)), None, DeTable::new());
@@ -153,6 +168,13 @@ impl<'t> Section<'t> {
     pub(super) fn fields(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<Vec<RawField>>> {
         let (place, section) = self.present(key, problems)?;
         Some(At { key: self.full(key), value: fields(section, problems), place })
+    }
+
+    /// Shows of no key that nobody asked for what stands there: it may be a secret that belongs elsewhere.
+    pub(super) fn hide_unknown(&self, problems: &mut Problems) {
+        for value in self.table.values() {
+            problems.hide(&Problems::in_file(value.span()));
+        }
     }
 
     /// Notes the keys that nobody asked for.

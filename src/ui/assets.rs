@@ -1,0 +1,82 @@
+//! What pages load: part of the program, under addresses that change with the content, so that browsers keep them
+//! for good.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::answer;
+use crate::{
+    body::Body,
+    classify::coding::{Accepted, Coding},
+    respond::coded::coded,
+};
+
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const CODINGS: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
+
+/// The addresses, for templates.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    pub(super) style: String,
+    pub(super) script: String,
+    pub(super) htmx: String,
+    pub(super) icon: String,
+}
+
+/// All assets, compressed once.
+pub(super) struct Assets {
+    pub(super) addresses: Addresses,
+    files: Vec<File>,
+}
+
+struct File {
+    address: String,
+    media: &'static str,
+    plain: Bytes,
+    coded: Vec<(Coding, Bytes)>,
+}
+
+impl File {
+    fn new(stem: &str, ending: &str, media: &'static str, text: &'static [u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text);
+        let hash: String = digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let plain = Bytes::from_static(text);
+        let coded = CODINGS.iter().filter_map(|coding| Some((*coding, coded(&plain, *coding)?))).collect();
+        Self { address: format!("/ui/assets/{stem}-{hash}.{ending}"), media, plain, coded }
+    }
+}
+
+impl Assets {
+    pub(super) fn new() -> Self {
+        let style = File::new("app", "css", "text/css; charset=utf-8", include_bytes!("assets/app.css"));
+        let script =
+            File::new("app", "js", "text/javascript; charset=utf-8", include_bytes!("assets/app.js"));
+        let htmx = File::new(
+            "htmx",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("assets/htmx-2.0.11.min.js"),
+        );
+        let icon = File::new("icon", "svg", "image/svg+xml", include_bytes!("assets/icon.svg"));
+        let addresses = Addresses {
+            style: style.address.clone(),
+            script: script.address.clone(),
+            htmx: htmx.address.clone(),
+            icon: icon.address.clone(),
+        };
+        Self { addresses, files: vec![style, script, htmx, icon] }
+    }
+
+    /// The file at this path, where there is one.
+    pub(super) fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response<Body>> {
+        let file = self.files.iter().find(|file| file.address == path)?;
+        let accepted = Accepted::read(request).map_or(Coding::Identity, |accepted| accepted.coding);
+        let coded = file.coded.iter().find(|(coding, _)| *coding == accepted);
+        let (coding, body) = coded.map_or((Coding::Identity, &file.plain), |(coding, body)| (*coding, body));
+        let mut answer = answer::own(StatusCode::OK, file.media, body.clone());
+        let fields = answer.headers_mut();
+        fields.insert(header::CACHE_CONTROL, FOREVER);
+        answer::say_coding(fields, coding);
+        Some(answer)
+    }
+}

@@ -1,0 +1,140 @@
+//! The last hour of the proxy's counts, for the charts of the status page. Aggregates only.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::proxy::Proxy;
+
+/// Between two samples.
+const STEP: Duration = Duration::from_secs(30);
+/// Samples kept: an hour.
+const SAMPLES: usize = 120;
+
+/// What was counted up to a moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    reads: u64,
+    hits: u64,
+    calls: u64,
+    micros: u64,
+}
+
+/// What happened between two samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Step {
+    pub(super) reads: u64,
+    pub(super) hits: u64,
+    pub(super) calls: u64,
+    pub(super) micros: u64,
+}
+
+impl Step {
+    /// Hits of a hundred reads; `None` where nothing was read.
+    pub(super) fn hit_rate(&self) -> Option<f64> {
+        (self.reads > 0).then(|| self.hits as f64 * 100.0 / self.reads as f64)
+    }
+
+    /// The upstream's mean time to an answer, in milliseconds; `None` where it was not asked.
+    pub(super) fn latency(&self) -> Option<f64> {
+        (self.calls > 0).then(|| self.micros as f64 / self.calls as f64 / 1e3)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            hits: self.hits + other.hits,
+            calls: self.calls + other.calls,
+            micros: self.micros + other.micros,
+        }
+    }
+}
+
+/// Samples in the order of time. A task adds one every half minute until this is dropped.
+pub(super) struct History {
+    proxy: Proxy,
+    samples: Arc<Mutex<VecDeque<Counts>>>,
+    sampling: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+impl History {
+    pub(super) fn of(proxy: Proxy) -> Self {
+        let samples = Mutex::new(VecDeque::from([counts(&proxy)]));
+        Self { proxy, samples: Arc::new(samples), sampling: Mutex::default() }
+    }
+
+    /// Begins to sample, where that was not begun.
+    pub(super) fn begin(&self) {
+        let mut sampling = self.sampling.lock().unwrap_or_else(PoisonError::into_inner);
+        let (proxy, samples) = (self.proxy.clone(), Arc::clone(&self.samples));
+        sampling.get_or_insert_with(|| {
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(STEP).await;
+                    add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&proxy));
+                }
+            }))
+        });
+    }
+
+    /// The steps of the last hour, the present one last.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut samples: Vec<Counts> =
+            self.samples.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        samples.push(counts(&self.proxy));
+        samples.windows(2).filter_map(|pair| Some(between(*pair.first()?, *pair.last()?))).collect()
+    }
+}
+
+/// All of some steps together.
+pub(super) fn sum(steps: &[Step]) -> Step {
+    steps.iter().fold(Step::default(), |all, step| all.and(*step))
+}
+
+fn add(samples: &mut VecDeque<Counts>, counts: Counts) {
+    if samples.len() > SAMPLES {
+        samples.pop_front();
+    }
+    samples.push_back(counts);
+}
+
+fn counts(proxy: &Proxy) -> Counts {
+    let count = |name| proxy.telemetry().count(name);
+    Counts {
+        reads: count("reads"),
+        hits: count("hits"),
+        calls: count("upstream_calls"),
+        micros: count("upstream_micros"),
+    }
+}
+
+fn between(from: Counts, to: Counts) -> Step {
+    Step {
+        reads: to.reads.saturating_sub(from.reads),
+        hits: to.hits.saturating_sub(from.hits),
+        calls: to.calls.saturating_sub(from.calls),
+        micros: to.micros.saturating_sub(from.micros),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_kept_and_nothing_has_no_rate() {
+        let mut samples = VecDeque::new();
+        for reads in 0..500 {
+            add(&mut samples, Counts { reads, ..Counts::default() });
+        }
+        assert_eq!(samples.len(), SAMPLES + 1);
+        assert_eq!(samples.back().map(|counts| counts.reads), Some(499));
+        assert_eq!((Step::default().hit_rate(), Step::default().latency()), (None, None));
+        let step = Step { reads: 4, hits: 3, calls: 2, micros: 3_000 };
+        assert_eq!((step.hit_rate(), step.latency()), (Some(75.0), Some(1.5)));
+    }
+}
