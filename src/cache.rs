@@ -75,8 +75,10 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     /// Collections that were over the bounds a while ago.
     too_large: Pauses,
-    /// Collections that could not be filled a moment ago.
+    /// Collections for which the upstream did not do its work a moment ago.
     failed: Pauses,
+    /// Collections that could not be filled a moment ago, for whichever reason.
+    unrenewed: Pauses,
 }
 
 /// What a look into the cache found, and under what a fill would be stored.
@@ -131,6 +133,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             telemetry,
             too_large: Pauses::of(config.fill.too_large_for),
             failed: Pauses::of(RETRY_PAUSE),
+            unrenewed: Pauses::of(RETRY_PAUSE),
         });
         Ok(Self { shared, flights: Flights::default(), following: OnceLock::new() })
     }
@@ -230,15 +233,26 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.shared.too_large.lasts(&read.key)
     }
 
-    /// Remembers for a moment that this collection cannot be filled.
+    /// Remembers for a moment that the upstream does not do its work for this collection.
     pub fn remember_failed(&self, read: &Read) {
         self.shared.failed.begin(&read.key);
     }
 
-    /// Whether it could not be filled a moment ago: who has a stale entry need not wait for the next try.
+    /// Whether it did not do that a moment ago: who has a stale entry need not wait for the next try.
     #[must_use]
     pub fn has_failed(&self, read: &Read) -> bool {
         self.shared.failed.lasts(&read.key)
+    }
+
+    /// Remembers for a moment that filling this collection was in vain.
+    pub fn remember_unrenewed(&self, read: &Read) {
+        self.shared.unrenewed.begin(&read.key);
+    }
+
+    /// Whether that was in vain a moment ago: where nobody waits for it, it is not tried again at once.
+    #[must_use]
+    pub fn is_unrenewed(&self, read: &Read) -> bool {
+        self.shared.unrenewed.lasts(&read.key)
     }
 
     /// Deletes an entry of which the upstream says that there is no such thing. Takes at most the store's

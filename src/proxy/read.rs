@@ -87,7 +87,7 @@ impl Proxy {
         match (&look.hit, usable) {
             (Some(hit), Usable::Fresh | Usable::JustFilled) => self.hit(read, caller, hit, usable).await,
             (Some(hit), Usable::Stale(detail)) if may_read(standing, &hit.entry) => {
-                if detail == HitDetail::WhileRevalidate && !self.0.cache.has_failed(read) {
+                if detail == HitDetail::WhileRevalidate && !self.0.cache.is_unrenewed(read) {
                     // Nobody waits for it. Where one flies already, that is it.
                     drop(self.flight(read, caller, &look, Sharing::All));
                 }
