@@ -196,11 +196,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             key: Arc::clone(&read.key),
             epoch: look.epoch,
             generation: look.generation.clone(),
-            only_for: if sharing == Sharing::Alone { identity.clone() } else { None },
+            only_for: if sharing.alone { identity.clone() } else { None },
         };
-        let since = if let Sharing::Since(since) = sharing { Some(since) } else { None };
         let (shared, read, look) = (Arc::clone(&self.shared), read.clone(), look.clone());
-        self.flights.join(id, identity, since, |landing| {
+        self.flights.join(id, identity, sharing.since, |landing| {
             let (work, began, began_at) = (fill(), Instant::now(), shared.clock.now_ms());
             async move {
                 let filled = work.await;
@@ -262,15 +261,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 }
 
-/// With whom a flight may be shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// With all who want the same.
-    All,
-    /// With those who want the same, but it must have begun at this moment or later.
-    Since(Instant),
+/// With whom a flight may be shared; by default with all who want the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
     /// With the same caller only.
-    Alone,
+    pub alone: bool,
+    /// It must have begun at this moment or later.
+    pub since: Option<Instant>,
 }
 
 /// After a fill that failed, who has a stale entry is given that for so long without another try.

@@ -89,7 +89,7 @@ impl Proxy {
             (Some(hit), Usable::Stale(detail)) if may_read(standing, &hit.entry) => {
                 if detail == HitDetail::WhileRevalidate && !self.0.cache.is_unrenewed(read) {
                     // Nobody waits for it. Where one flies already, that is it.
-                    drop(self.flight(read, caller, &look, Sharing::All));
+                    drop(self.flight(read, caller, &look, Sharing::default()));
                 }
                 Ok(served(read, hit, Some(detail)))
             }
@@ -210,12 +210,12 @@ impl Proxy {
         because: Because,
         detail: Option<FillDetail>,
     ) -> Result<Served, Declined> {
-        let flight = self.flight(read, caller, look, Sharing::Alone);
-        let led = flight.led;
+        let flight = self.flight(read, caller, look, Sharing { alone: true, ..sharing(read) });
+        let (led, bounded) = (flight.led, flight.bounded.then_some(FillDetail::RefreshBounded));
         let landed = landed(flight.outcome().await)?;
         // Its total is its own; only the upstream's yes may have been lost meanwhile.
         self.proof_after_flight(read, caller, &landed.entry).await?;
-        Ok(filled(landed, look, because, !led, detail))
+        Ok(filled(landed, look, because, !led, bounded.or(detail)))
     }
 
     fn flight(
@@ -251,7 +251,7 @@ impl Proxy {
 /// Which flights a request may join: who wants the newest takes none that began long before.
 fn sharing(read: &Read) -> Sharing {
     let since = read.demand.max_age.and_then(|max| Instant::now().checked_sub(max.max(REFRESH_BOUND)));
-    since.map_or(Sharing::All, Sharing::Since)
+    Sharing { alone: false, since }
 }
 
 /// Whether the upstream's word ends the entry: nobody is to be shown what is not there, or is for nobody, while
