@@ -20,6 +20,7 @@ pub struct Telemetry {
     fills: AtomicU64,
     failed_fills: AtomicU64,
     differing: AtomicU64,
+    pages_made: AtomicU64,
     said: Mutex<HashSet<String>>,
 }
 
@@ -78,6 +79,11 @@ impl Telemetry {
         }
     }
 
+    /// A page was rendered, or one that was rendered was coded: work that is done once and not for each request.
+    pub fn page_made(&self) {
+        self.pages_made.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What was counted, by name.
     #[must_use]
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
@@ -91,6 +97,7 @@ impl Telemetry {
             ("fills", &self.fills),
             ("failed_fills", &self.failed_fills),
             ("differing", &self.differing),
+            ("pages_made", &self.pages_made),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()

@@ -10,6 +10,7 @@
 )]
 
 mod forwarding;
+mod http;
 mod line;
 mod near;
 mod reads;
