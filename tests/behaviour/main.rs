@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod directives;
 mod forwarding;
 mod http;
 mod line;

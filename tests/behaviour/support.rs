@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use catproxy::{
     proxy::Proxy,
     server::{Server, Stopped},
 };
-use fake_abconnect::{FakeAbconnect, Options, Running};
+use fake_abconnect::{FakeAbconnect, Gate, Options, Running};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -165,6 +165,14 @@ impl Bench {
     /// A GET that goes on while the test does something else.
     pub fn reading(&self, token: &str, target: &str, fields: &[(&str, &str)]) -> JoinHandle<Reply> {
         self.proxy.reading(token, target, fields)
+    }
+
+    /// Gives seller 42 this name past the proxy: nothing is voided by it.
+    pub async fn rename_past_the_proxy(&self, name: &str) {
+        let token = format!("Bearer {}", self.upstream.token("demo"));
+        let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        let body = format!(r#"{{"name":"{name}","customerDisplayId":1,"isActive":true}}"#);
+        send(self.upstream.addr(), "PUT", "/api/Seller/42", &fields, &body).await.is(200);
     }
 
     /// How often this was counted.
@@ -511,4 +519,22 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() ->
         }
     };
     assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "in vain: {what}");
+}
+
+/// Waits until so many requests have come to this gate.
+pub async fn arrived(gate: &Gate, count: usize) {
+    let arrived = tokio::time::timeout(PATIENCE, gate.arrived(count)).await;
+    assert!(arrived.is_ok(), "in vain: {count} requests at {gate:?}, not {}", gate.arrived_so_far());
+}
+
+/// Runs it anew until it took less time than that: what is promised for so long cannot be seen where the machine
+/// stood still meanwhile. What it gives is to be judged afterwards.
+pub async fn within<T, F: Future<Output = T>>(limit: Duration, mut run: impl FnMut() -> F) -> T {
+    loop {
+        let began = Instant::now();
+        let ended = run().await;
+        if began.elapsed() < limit {
+            return ended;
+        }
+    }
 }
