@@ -15,6 +15,7 @@ mod http;
 mod line;
 mod near;
 mod reads;
+mod stale;
 mod store;
 mod support;
 mod tokens;
