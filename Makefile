@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check cache-tests http-lint bench
+.PHONY: help demo test check model cache-tests http-lint bench
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -25,6 +25,10 @@ check: ## Formatting, clippy and doc warnings; nothing may be left
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
+
+model: ## What the cache promises, explored whole within small bounds; up to 3 minutes
+	@scripts/install cc=build-essential
+	cargo run --quiet --release -p coherence-model -- $(ARGS)
 
 cache-tests: ## What is forwarded stays as it was: http-cache-tests with and without the proxy
 	@scripts/install cc=build-essential node=nodejs npm ip=iproute2 unshare=util-linux

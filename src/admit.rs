@@ -1,8 +1,9 @@
 //! Who may read. All users share an entry, so a hit must prove that this token may read it: the upstream
-//! has said so for that token and key, not long ago.
+//! has said so for that token and key, not long ago; or, in the mode `jwks`, the token itself does.
 //!
 //! Keeps the upstream's answers and decides; it does not ask (that is [`crate::fill`]'s request).
 
+mod jwks;
 pub mod token;
 mod vouch;
 
@@ -23,7 +24,10 @@ use crate::{
     classify::{Read, Reason},
     clock::Clock,
     config::{self, Config, VouchFor},
+    telemetry::Telemetry,
+    upstream::UpstreamUnusable,
 };
+use jwks::Jwks;
 
 /// Keys whose totals are watched; beyond, the memory starts anew.
 const DISPUTES: usize = 10_000;
@@ -33,11 +37,18 @@ const DISPUTE_PERIOD: Duration = Duration::from_secs(300);
 /// Decides who may read.
 #[derive(Debug)]
 pub struct Admission {
-    mode: config::Admission,
+    mode: Mode,
     vouches: Vouches,
     disputes: Mutex<HashMap<Arc<str>, Dispute>>,
     differing: Vec<Mutex<Option<Instant>>>,
     clock: Clock,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Upstream { vouch_limit: Duration, vouch_for: VouchFor },
+    Jwks(Box<Jwks>),
+    Open,
 }
 
 /// A caller, as far as admission knows it. Printed without the token.
@@ -86,7 +97,7 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// Whether the upstream's yes to a caller is remembered.
+/// Whether a yes to a caller is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is; with the total that the upstream told, where totals are to be compared.
@@ -102,15 +113,32 @@ struct Dispute {
 }
 
 impl Admission {
-    /// Nobody is vouched for yet.
-    #[must_use]
-    pub fn new(config: &Config, clock: Clock) -> Self {
-        Self {
-            mode: config.admission,
+    /// Nobody is vouched for yet, and no key is fetched.
+    ///
+    /// # Errors
+    /// Where the server that publishes keys cannot be spoken to as configured.
+    pub fn new(config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Result<Self, UpstreamUnusable> {
+        Ok(Self {
+            mode: match &config.admission {
+                config::Admission::Upstream { vouch_limit, vouch_for } => {
+                    Mode::Upstream { vouch_limit: *vouch_limit, vouch_for: *vouch_for }
+                }
+                config::Admission::Jwks(config) => {
+                    Mode::Jwks(Box::new(Jwks::new(config, clock.clone(), telemetry)?))
+                }
+                config::Admission::Open => Mode::Open,
+            },
             vouches: Vouches::new(config.routes.len()),
             disputes: Mutex::default(),
             differing: config.routes.iter().map(|_| Mutex::default()).collect(),
             clock,
+        })
+    }
+
+    /// Fetches the published keys, where tokens are checked by such.
+    pub async fn greet(&self) {
+        if let Mode::Jwks(jwks) = &self.mode {
+            jwks.greet().await;
         }
     }
 
@@ -119,28 +147,55 @@ impl Admission {
     /// # Errors
     /// The reason to forward the request instead.
     pub fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
-        match self.mode {
-            config::Admission::Open => Ok(Caller::Anyone { authorization: token::any(fields)? }),
-            config::Admission::Upstream { vouch_for, .. } => {
-                if self.differs(read.index) {
-                    return Err(Reason::Differs);
-                }
-                let authorization = token::bearer(fields).ok_or(Reason::Token)?;
-                let ticket = self.vouches.ticket(&authorization, read, vouch_for);
-                Ok(Caller::Bearer { authorization, ticket })
-            }
+        if let Mode::Upstream { .. } = self.mode
+            && self.differs(read.index)
+        {
+            return Err(Reason::Differs);
         }
+        if let Mode::Open = self.mode {
+            return Ok(Caller::Anyone { authorization: token::any(fields)? });
+        }
+        let authorization = token::bearer(fields).ok_or(Reason::Token)?;
+        let ticket = self.ticket(read, &authorization);
+        if ticket.is_refused() { Err(Reason::Refused) } else { Ok(Caller::Bearer { authorization, ticket }) }
+    }
+
+    fn ticket(&self, read: &Read, authorization: &Arc<str>) -> Ticket {
+        let (vouch_for, epoch) = match &self.mode {
+            Mode::Upstream { vouch_for, .. } => (*vouch_for, 0),
+            // A token that is good is so for every key. One check for each route is the price of forgetting by route.
+            Mode::Jwks(jwks) => (VouchFor::Route, jwks.epoch()),
+            Mode::Open => (VouchFor::Route, 0),
+        };
+        self.vouches.ticket(authorization, read, vouch_for, epoch)
+    }
+
+    /// In the mode `jwks` checks a caller's token, if that is not remembered, so that the caller's [`Standing`] is
+    /// known after it. In other modes there is nothing to check here.
+    ///
+    /// # Errors
+    /// The reason to forward the request instead.
+    pub async fn verify(&self, caller: &Caller) -> Result<(), Reason> {
+        let (Mode::Jwks(jwks), Caller::Bearer { authorization, ticket }) = (&self.mode, caller) else {
+            return Ok(());
+        };
+        if self.vouches.find(ticket).is_none() {
+            // Boxed: most requests need no room for it.
+            let period = Box::pin(jwks.verify(authorization)).await?;
+            self.vouches.remember(ticket, None, period);
+        }
+        Ok(())
     }
 
     /// The same caller as of now: what was forgotten meanwhile is.
     #[must_use]
     pub fn again(&self, read: &Read, caller: &Caller) -> Caller {
-        match (caller, self.mode) {
-            (Caller::Bearer { authorization, .. }, config::Admission::Upstream { vouch_for, .. }) => {
-                let ticket = self.vouches.ticket(authorization, read, vouch_for);
+        match caller {
+            Caller::Bearer { authorization, .. } => {
+                let ticket = self.ticket(read, authorization);
                 Caller::Bearer { authorization: Arc::clone(authorization), ticket }
             }
-            _ => caller.clone(),
+            Caller::Anyone { .. } => caller.clone(),
         }
     }
 
@@ -158,26 +213,33 @@ impl Admission {
     /// The upstream accepted the token for what the ticket names, in answer to a request sent after
     /// the ticket was taken; it counted `total` items.
     pub fn vouch(&self, caller: &Caller, total: Option<u64>) {
-        let (
-            config::Admission::Upstream { vouch_limit, vouch_for },
-            Caller::Bearer { authorization, ticket },
-        ) = (self.mode, caller)
+        let (Mode::Upstream { vouch_limit, vouch_for }, Caller::Bearer { authorization, ticket }) =
+            (&self.mode, caller)
         else {
             return;
         };
         let expiry = token::expires_in(authorization, self.clock.now_ms());
         // One key's total says nothing of another's.
-        let total = total.filter(|_| vouch_for == VouchFor::Key);
-        self.vouches.remember(ticket, total, vouch_limit.min(expiry.unwrap_or(Duration::MAX)));
+        let total = total.filter(|_| *vouch_for == VouchFor::Key);
+        self.vouches.remember(ticket, total, (*vouch_limit).min(expiry.unwrap_or(Duration::MAX)));
     }
 
     /// The upstream answered a request for these routes that carried this token: a 401 forgets all
     /// vouches of the token, a 403 those of the routes, and answers to questions sent before vouch for
-    /// nothing.
+    /// nothing. In the mode `jwks`, where the token would be found good again at once, it is not for a while.
     pub fn heard(&self, token: &str, routes: &[usize], status: StatusCode) {
-        match status {
-            StatusCode::UNAUTHORIZED => self.vouches.forget(token),
-            StatusCode::FORBIDDEN => routes.iter().for_each(|route| self.vouches.forget_route(token, *route)),
+        match (&self.mode, status) {
+            (Mode::Jwks(jwks), StatusCode::UNAUTHORIZED) => {
+                self.vouches.refuse(&token.into(), None, jwks.refused_for());
+            }
+            (Mode::Jwks(jwks), StatusCode::FORBIDDEN) => {
+                let token = token.into();
+                routes.iter().for_each(|it| self.vouches.refuse(&token, Some(*it), jwks.refused_for()));
+            }
+            (_, StatusCode::UNAUTHORIZED) => self.vouches.forget(token),
+            (_, StatusCode::FORBIDDEN) => {
+                routes.iter().for_each(|route| self.vouches.forget_route(token, *route));
+            }
             _ => {}
         }
     }
@@ -207,8 +269,8 @@ impl Admission {
 
     fn period(&self) -> Duration {
         match self.mode {
-            config::Admission::Upstream { vouch_limit, .. } => vouch_limit,
-            config::Admission::Open => DISPUTE_PERIOD,
+            Mode::Upstream { vouch_limit, .. } => vouch_limit,
+            Mode::Jwks(_) | Mode::Open => DISPUTE_PERIOD,
         }
     }
 
@@ -238,7 +300,7 @@ mod tests {
         let uri = http::Uri::from_static("/api/Seller");
         let class = Classifier::new(&config).classify(&http::Method::GET, &uri, &HeaderMap::new(), false);
         let Class::Read(read) = class else { panic!("a read") };
-        (Admission::new(&config, Clock::system()), read)
+        (Admission::new(&config, Clock::system(), Arc::default()).unwrap(), read)
     }
 
     fn caller(admission: &Admission, read: &Read, token: &str) -> Caller {
@@ -265,6 +327,38 @@ mod tests {
         assert_eq!(admission.standing(&caller(&admission, &read, "a")), Standing::Admitted(Some(7)));
         tokio::time::advance(LIMIT / 2).await;
         assert_eq!(admission.standing(&caller(&admission, &read, "a")), Standing::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_counts_for_its_route_and_its_time_and_ends_every_yes_from_before() {
+        let vouches = Vouches::new(2);
+        let (_, read) = admission();
+        let token: Arc<str> = "Bearer a".into();
+        let ticket = |route| {
+            let read = Read { index: route, ..read.clone() };
+            vouches.ticket(&token, &read, VouchFor::Route, 0)
+        };
+        let before = ticket(0);
+        vouches.refuse(&token, Some(0), LIMIT);
+        assert!(ticket(0).is_refused() && !ticket(1).is_refused());
+        tokio::time::advance(LIMIT).await;
+        assert!(!ticket(0).is_refused());
+        vouches.remember(&before, None, 10 * LIMIT);
+        assert_eq!(vouches.find(&ticket(0)), None, "begun before the refusal");
+        vouches.refuse(&token, None, LIMIT);
+        assert!(ticket(0).is_refused() && ticket(1).is_refused());
+        let other: Arc<str> = "Bearer b".into();
+        assert!(!vouches.ticket(&other, &read, VouchFor::Route, 0).is_refused());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_remembered_in_another_epoch_does_not_count() {
+        let (admission, read) = admission();
+        let token: Arc<str> = "Bearer a".into();
+        let ticket = |epoch| admission.vouches.ticket(&token, &read, VouchFor::Route, epoch);
+        admission.vouches.remember(&ticket(0), None, LIMIT);
+        assert_eq!(admission.vouches.find(&ticket(0)), Some(None));
+        assert_eq!(admission.vouches.find(&ticket(1)), None);
     }
 
     #[tokio::test(start_paused = true)]

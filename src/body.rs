@@ -32,8 +32,8 @@ impl Body {
         Self::Own(Bytes::new())
     }
 
-    /// Does `work` when the upstream's body has ended and before its end is passed on; where the body breaks off
-    /// or the client leaves, in a task of its own. A body that is already at its end is left as it is.
+    /// Does `work` when the upstream's body has ended or broken off and before that is passed on; where the client
+    /// leaves, in a task of its own. A body that is already at its end is left as it is.
     #[must_use]
     pub fn followed_by(self, work: impl Future<Output = ()> + Send + 'static) -> Self {
         match self {

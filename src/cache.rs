@@ -37,11 +37,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Change};
 use self::{
     fault::Fault,
-    flight::{FlightId, Flights},
+    flight::{FlightId, Flights, Wanted},
     generation::Generation,
     land::Filled,
     memory::Memory,
-    near::Near,
+    near::{Near, Stamp},
     pause::Pauses,
     redis::Redis,
     snapshot::Keys,
@@ -88,13 +88,15 @@ pub struct Look {
     pub hit: Option<Hit>,
     epoch: u64,
     generation: Option<Generation>,
+    /// Noted before the store was asked; `None` where no copies are kept.
+    stamp: Option<Stamp>,
     /// What the store has taken of the request's budget.
     spent: Duration,
 }
 
 impl Look {
-    fn without(epoch: u64) -> Self {
-        Self { hit: None, epoch, generation: None, spent: Duration::ZERO }
+    fn without(epoch: u64, stamp: Option<Stamp>) -> Self {
+        Self { hit: None, epoch, generation: None, stamp, spent: Duration::ZERO }
     }
 
     /// What is filled now cannot be stored.
@@ -196,10 +198,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             key: Arc::clone(&read.key),
             epoch: look.epoch,
             generation: look.generation.clone(),
+            stamp: look.stamp.filter(|_| look.is_without_store()),
             only_for: if sharing.alone { identity.clone() } else { None },
         };
+        // Nothing in the store tells what began before a write through another process: only what has just begun
+        // is joined, as a copy is believed no longer where nobody says anything.
+        let wanted = if look.is_without_store() {
+            Instant::now().checked_sub(UNSTORED_JOINING).map(Wanted::StrictlySince)
+        } else {
+            sharing.since.map(Wanted::Since)
+        };
         let (shared, read, look) = (Arc::clone(&self.shared), read.clone(), look.clone());
-        self.flights.join(id, identity, sharing.since, |landing| {
+        self.flights.join(id, identity, wanted.unwrap_or(Wanted::Any), |landing| {
             let (work, began, began_at) = (fill(), Instant::now(), shared.clock.now_ms());
             async move {
                 let filled = work.await;
@@ -261,6 +271,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 }
 
+/// How long a flight can be joined that has no generation.
+const UNSTORED_JOINING: Duration = Duration::from_millis(900);
+
 /// With whom a flight may be shared; by default with all who want the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sharing {
@@ -288,3 +301,33 @@ impl Shared {
 #[derive(Debug, thiserror::Error)]
 #[error("store")]
 pub struct UnusableStore(#[from] redis::UnusableUrl);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::{Class, Classifier},
+        config::{
+            check::{Overrides, load},
+            profile::Profile,
+        },
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_store_a_fill_is_joined_in_its_first_moments_only() {
+        let mut config = load(Profile::Panels.source(), Overrides::default()).unwrap().0;
+        config.store.kind = StoreKind::Absent;
+        let uri = http::Uri::from_static("/api/Seller");
+        let fields = http::HeaderMap::new();
+        let class = Classifier::new(&config).classify(&http::Method::GET, &uri, &fields, false);
+        let Class::Read(read) = class else { panic!("a read") };
+        let cache = Cache::<()>::new(&config, Clock::system(), Arc::default()).unwrap();
+        let look = cache.look(&read).await;
+        let fill = || cache.fill(&read, &look, None, Sharing::default(), std::future::pending);
+        assert!(fill().led);
+        tokio::time::advance(UNSTORED_JOINING).await;
+        assert!(!fill().led, "it has just begun");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(fill().led, "a write through another process may have come since");
+    }
+}

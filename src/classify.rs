@@ -13,7 +13,10 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, Method, Uri, header};
 
 use self::{coding::Accepted, demand::Demand};
-use crate::config::{Config, KeyPart, Route, RouteKind, pattern::WritePattern};
+use crate::config::{
+    Config, KeyPart, Route, RouteKind,
+    pattern::{WritePattern, is_plainly_spelled},
+};
 
 /// The greatest number that names something upstream: an `int32`, as its OpenAPI document says.
 const GREATEST_ID: u32 = i32::MAX as u32;
@@ -105,8 +108,10 @@ pub enum Reason {
     NoStore,
     /// Asks that its answer be left as it is (RFC 9111 section 5.2.1.6).
     NoTransform,
-    /// Not exactly one bearer token.
+    /// Not exactly one bearer token, or one that is not good by the published keys.
     Token,
+    /// There are no keys to check the token by.
+    Keys,
     /// The upstream does not accept the token for this.
     Refused,
     /// Tokens see different collections.
@@ -132,6 +137,7 @@ impl fmt::Display for Reason {
             Self::NoStore => "no-store",
             Self::NoTransform => "no-transform",
             Self::Token => "token",
+            Self::Keys => "keys",
             Self::Refused => "refused",
             Self::Differs => "differs",
             Self::TooLarge => "too-large",
@@ -201,7 +207,8 @@ impl Classifier {
 
     fn write(&self, method: &Method, uri: &Uri) -> Effect {
         let named = |pattern: &WritePattern| pattern.matches(method.as_str(), uri.path());
-        let partial = self.partial.iter().any(named);
+        // The upstream may take an odd spelling for any path, one of the partial writes' among them.
+        let partial = self.partial.iter().any(named) || !is_plainly_spelled(uri.path());
         if self.harmless.iter().any(named) {
             return Effect { routes: Vec::new(), partial };
         }

@@ -2,6 +2,7 @@
 //! turns it into this and reports every problem at its place.
 
 pub mod check;
+pub mod jwks;
 pub mod pattern;
 pub mod profile;
 mod raw;
@@ -117,7 +118,7 @@ pub enum StoreKind {
 }
 
 /// Who may read an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Admission {
     /// A token that the upstream has accepted, at most this long ago, for what it asks.
     Upstream {
@@ -126,6 +127,8 @@ pub enum Admission {
         /// For what else it counts.
         vouch_for: VouchFor,
     },
+    /// A token that was checked here against published keys.
+    Jwks(Arc<jwks::Jwks>),
     /// Everybody: for an upstream that asks for no token.
     Open,
 }

@@ -49,6 +49,9 @@ pub enum Unusable {
     /// The upstream.
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamUnusable),
+    /// The server that publishes keys.
+    #[error("the identity server cannot be used")]
+    Identity(#[source] UpstreamUnusable),
     /// The store.
     #[error("the store cannot be used")]
     Store(#[from] UnusableStore),
@@ -65,7 +68,8 @@ impl Proxy {
         let tasks = TaskTracker::new();
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
-            admission: Admission::new(config, clock.clone()),
+            admission: Admission::new(config, clock.clone(), Arc::clone(&telemetry))
+                .map_err(Unusable::Identity)?,
             cache: Cache::new(config, clock.clone(), Arc::clone(&telemetry))?,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
             pages: Pages::new(config, Arc::clone(&telemetry)),
@@ -76,9 +80,10 @@ impl Proxy {
         })))
     }
 
-    /// Connects to the store, so that the first request need not; says so once where it is away.
-    pub async fn greet_store(&self) {
-        self.0.cache.greet().await;
+    /// Connects to the store and fetches the published keys, so that the first request need not; says so once where
+    /// they are away.
+    pub async fn greet(&self) {
+        tokio::join!(self.0.cache.greet(), self.0.admission.greet());
     }
 
     /// What the store says of its keys, unasked. `None` where no copies are kept in this process.

@@ -113,7 +113,7 @@ impl Server {
     /// grace period.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let proxy = self.proxy.clone();
-        tokio::spawn(async move { proxy.greet_store().await });
+        tokio::spawn(async move { proxy.greet().await });
         let tasks = TaskTracker::new();
         let (closing, closed) = watch::channel(false);
         tokio::pin!(stop);

@@ -21,6 +21,9 @@ pub struct Telemetry {
     failed_fills: AtomicU64,
     differing: AtomicU64,
     pages_made: AtomicU64,
+    key_fetches: AtomicU64,
+    signature_checks: AtomicU64,
+    unverified: AtomicU64,
     said: Mutex<HashSet<String>>,
 }
 
@@ -84,6 +87,32 @@ impl Telemetry {
         self.pages_made.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The published keys are fetched.
+    pub fn key_fetch(&self) {
+        self.key_fetches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A token's signature was checked.
+    pub fn signature_check(&self) {
+        self.signature_checks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A token is not good by the published keys and what is demanded of it; said once for each flaw that the
+    /// configuration may be the cause of.
+    pub fn unverified(&self, flaw: &dyn std::fmt::Display, may_be_ours: bool) {
+        self.unverified.fetch_add(1, Ordering::Relaxed);
+        if may_be_ours {
+            self.say_once(&format!("a token is {flaw}; such requests are forwarded"));
+        } else {
+            tracing::debug!("a token is not good: {flaw}");
+        }
+    }
+
+    /// The issuer publishes no key by which a token could be checked.
+    pub fn no_usable_key(&self, issuer: &str) {
+        self.say_once(&format!("{issuer} publishes no key for signatures that is understood"));
+    }
+
     /// What was counted, by name.
     #[must_use]
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
@@ -98,6 +127,9 @@ impl Telemetry {
             ("failed_fills", &self.failed_fills),
             ("differing", &self.differing),
             ("pages_made", &self.pages_made),
+            ("key_fetches", &self.key_fetches),
+            ("signature_checks", &self.signature_checks),
+            ("unverified", &self.unverified),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()

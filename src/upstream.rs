@@ -64,7 +64,7 @@ pub enum UpstreamError {
     ClientBroken,
 }
 
-/// The one server behind this proxy.
+/// One server that is dialled: the one behind this proxy, or the one that publishes keys.
 pub struct Upstream {
     connector: Connector,
     pool: Pool,
@@ -195,6 +195,16 @@ impl Upstream {
         }
         head.map(|body| AnswerBody::new(body, limit, connection, self.pool.clone(), progress))
     }
+}
+
+/// Whether a head announces JSON, of whatever kind.
+#[must_use]
+pub fn is_json(fields: &HeaderMap) -> bool {
+    let text = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/json"
+        || media == "text/json"
+        || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
 /// A failure, and the request where nothing of it was written.

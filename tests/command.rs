@@ -131,6 +131,24 @@ fn redis_going_and_coming_back_are_a_line_each() {
 }
 
 #[test]
+fn keys_that_are_not_to_be_had_at_the_start_are_one_line_and_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.toml");
+    let text = "[upstream]\nurl = \"http://127.0.0.1:1\"\n[store]\nkind = \"memory\"\n[admission]\nmode = \"jwks\"\n\
+                issuer = \"http://127.0.0.1:1\"\naudience = \"a\"\n[routes.a]\npath = \"/a\"\nkey = \"a\"\n\
+                fields.id = \"$.id\"\n";
+    std::fs::write(&file, text).unwrap();
+    let (line, mut serving) = serving(&["--config", file.to_str().unwrap()], &[]);
+    assert!(line.ends_with("admission jwks"), "{line}");
+    let line = serving.until("no keys of");
+    assert!(
+        line.contains("WARN") && line.contains("http://127.0.0.1:1, all is forwarded: no connection"),
+        "{line}"
+    );
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -200,7 +200,7 @@ budget = "20s"
 max-entry-bytes = "16"
 
 [admission]
-mode = "jwks"
+mode = "jkws"
 
 [fill]
 page-size = 501
@@ -361,6 +361,172 @@ error: `listen` is not an address and a port such as \"127.0.0.1:8080\"
         for key in ["items", "identity", "max-page-size", "default-page-size", "keep"] {
             assert!(titles.contains(&format!("`routes.sellers.{key}` is of no use here")), "{titles}");
         }
+    }
+}
+
+mod published_keys {
+    use catproxy::config::{
+        Admission,
+        jwks::{Algorithm, Jwks, KeysAt},
+    };
+
+    use super::*;
+
+    const NEEDED: &str = "issuer = \"https://login.example\"\naudience = \"catalog\"\n";
+
+    fn file(lines: &str) -> String {
+        format!("{BASE}[admission]\nmode = \"jwks\"\n{lines}{ROUTE}")
+    }
+
+    fn jwks(text: &str) -> Jwks {
+        let Admission::Jwks(jwks) = good(text).admission else { panic!("{text}") };
+        Jwks::clone(&jwks)
+    }
+
+    #[test]
+    fn an_issuer_and_an_audience_are_needed_and_nothing_else() {
+        assert_eq!(
+            problems(&file("")),
+            "3:2 `admission.issuer` is missing\n3:2 `admission.audience` is missing\n"
+        );
+        let jwks = jwks(&file(NEEDED));
+        assert_eq!(jwks.issuer, "https://login.example");
+        assert_eq!(jwks.identity.url(), "https://login.example");
+        assert_eq!(jwks.keys, KeysAt::Discovery("/.well-known/openid-configuration".to_owned()));
+        assert_eq!((jwks.audience, jwks.algorithms), (vec!["catalog".to_owned()], vec![Algorithm::Rs256]));
+        assert_eq!(jwks.required_claims, []);
+    }
+
+    #[test]
+    fn panels_shows_each_key_with_the_choice_that_the_program_makes_itself() {
+        let text = Profile::Panels.source().text;
+        let (before, after) = text.split_once("\n# issuer = ").unwrap();
+        let (keys, after) = after.split_once("\n\n").unwrap();
+        let keys: String = format!("# issuer = {keys}").lines().fold(String::new(), |keys, line| {
+            let line = line.strip_prefix("# ").unwrap();
+            // Files that are not there, and what has no default.
+            let shown = line.contains(" = ") && !line.starts_with("ca-file") && !line.starts_with("required");
+            if shown { format!("{keys}\n{line}") } else { keys }
+        });
+        let before = before.replace("mode = \"upstream\"\n#", "mode = \"jwks\"\n#");
+        let before = before.replace("\nvouch-for = \"key\"", "");
+        let shown = jwks(&format!("{before}{keys}\n\n{after}"));
+        let chosen = jwks(&file(
+            "issuer = \"https://login.abconnect.co\"\naudience = \"catalog-api\"\nkeys-url = \
+             \"https://login.abconnect.co/.well-known/openid-configuration/jwks\"\n",
+        ));
+        assert_eq!(format!("{shown:?}"), format!("{chosen:?}"));
+    }
+
+    #[test]
+    fn an_issuer_keeps_its_slash_and_its_path_and_a_url_of_keys_takes_its_place() {
+        let slash = jwks(&file("issuer = \"https://a.example/realms/x/\"\naudience = [\"a\", \"b\"]\n"));
+        assert_eq!(slash.issuer, "https://a.example/realms/x/");
+        assert_eq!(slash.keys, KeysAt::Discovery("/realms/x/.well-known/openid-configuration".to_owned()));
+        assert_eq!(slash.audience, ["a", "b"]);
+        let direct = "issuer = \"urn:x\"\naudience = \"a\"\nkeys-url = \"https://b.example:8443/keys?v=1\"\n";
+        let direct = jwks(&file(direct));
+        assert_eq!(
+            (direct.issuer.as_str(), direct.identity.url()),
+            ("urn:x", "https://b.example:8443".to_owned())
+        );
+        assert_eq!(direct.keys, KeysAt::Keys("/keys?v=1".to_owned()));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_reported_each_at_its_place() {
+        let text = file(
+            r#"issuer = "https://u:p@login.example"
+ca-file = "/no/such/file"
+audience = ["catalog", ""]
+algorithms = ["RS256", "none", "HS256", "ES512"]
+leeway = "6m"
+required-claims = { scope = "", exp = "1", client = 5 }
+keys-limit = "1s"
+keys-timeout = "0s"
+vouch-for = "route"
+"#,
+        );
+        let expected = r#"5:19 `admission.issuer` is not a URL such as "https://login.example"
+6:11 `admission.ca-file` is not a readable file
+7:24 `admission.audience` is not an audience
+8:24 `admission.algorithms` is not an algorithm
+8:32 `admission.algorithms` is not an algorithm
+8:41 `admission.algorithms` is not an algorithm
+9:10 `admission.leeway` is out of bounds
+10:29 `admission.required-claims.scope` is not what a claim must say
+10:33 `admission.required-claims.exp` is checked anyway
+10:53 `admission.required-claims.client` is not a text
+11:14 `admission.keys-limit` is out of bounds
+12:16 `admission.keys-timeout` is out of bounds
+13:13 `admission.vouch-for` is of no use here
+"#;
+        assert_eq!(problems(&text), expected);
+        let empty = "issuer = \"https://a\"\naudience = []\nalgorithms = []\n";
+        assert_eq!(
+            problems(&file(empty)),
+            "6:12 `admission.audience` is not a text or an array of texts\n\
+             7:14 `admission.algorithms` is not an array such as [\"RS256\"]\n"
+        );
+    }
+
+    #[test]
+    fn urls_that_lead_nowhere_are_refused() {
+        for issuer in [
+            "",
+            "login.example",
+            "ftp://a",
+            "https://",
+            "https://a?x",
+            "https://a/x?y",
+            "https://a/#x",
+            "https://a/b c",
+        ] {
+            let text = file(&format!("issuer = \"{issuer}\"\naudience = \"a\"\n"));
+            assert!(problems(&text).contains("`admission.issuer` is not"), "{issuer}");
+        }
+        for url in ["", "https://a", "https://a?x", "https://a/x#y", "ws://a/x", "https://u@a/x"] {
+            let text = file(&format!("{NEEDED}keys-url = \"{url}\"\n"));
+            assert!(problems(&text).contains("`admission.keys-url` is not"), "{url}");
+        }
+    }
+
+    #[test]
+    fn they_are_of_no_use_in_other_modes() {
+        for (mode, count) in [("upstream", 9), ("open", 9)] {
+            let keys = "keys-url = \"https://a/k\"\nca-file = \"/x\"\nalgorithms = \"RS256\"\nleeway = \"1s\"\n\
+                        required-claims = {}\nkeys-limit = \"1m\"\nkeys-timeout = \"1s\"\n";
+            let text = file(&format!("{NEEDED}{keys}")).replace("\"jwks\"", &format!("\"{mode}\""));
+            let outline = problems(&text);
+            assert_eq!(outline.matches("is of no use here").count(), count, "{outline}");
+        }
+    }
+
+    #[test]
+    fn keys_that_come_without_tls_are_warned_about_but_on_this_machine() {
+        let warned = |host: &str| {
+            let text = file(&NEEDED.replace("https://login.example", &format!("http://{host}")));
+            load(&text, Overrides::default()).unwrap().1.len()
+        };
+        assert_eq!(warned("login.example"), 1);
+        for here in ["localhost", "127.0.0.1:81", "[::1]:81"] {
+            assert_eq!(warned(here), 0, "{here}");
+        }
+    }
+
+    #[test]
+    fn what_runs_is_shown() {
+        let config = good(&file(&format!("{NEEDED}required-claims = {{ scope = \"catalog\" }}\n")));
+        assert!(config.summary().ends_with("admission jwks"), "{}", config.summary());
+        let expected = "\
+admission      jwks of https://login.example (refused for 5m)
+  keys         https://login.example/.well-known/openid-configuration
+  fetched      every 10m, within 3s
+  audience     catalog
+  algorithms   RS256, leeway 30s
+  claim        scope = catalog
+";
+        assert!(config.details().contains(expected), "{}", config.details());
     }
 }
 

@@ -50,6 +50,11 @@ impl Gate {
         self.hold.permits.add_permits(count);
     }
 
+    /// Lets all pass that come later; those that wait go on waiting.
+    pub fn hold_no_more(&self) {
+        lock(&self.all.holds).retain(|hold| !Arc::ptr_eq(hold, &self.hold));
+    }
+
     /// Lets all pass, now and later.
     pub fn open(self) {}
 }
@@ -57,7 +62,7 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.hold.permits.close();
-        lock(&self.all.holds).retain(|hold| !Arc::ptr_eq(hold, &self.hold));
+        self.hold_no_more();
     }
 }
 

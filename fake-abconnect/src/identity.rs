@@ -34,7 +34,7 @@ pub(crate) struct Identity {
     issuer: String,
     users: Vec<User>,
     lifetime: Duration,
-    signer: Signer,
+    pub(crate) signer: Signer,
     checked: Mutex<HashMap<String, Caller>>,
     revoked: Mutex<HashSet<String>>,
     /// Refresh tokens that were not used yet, and whose they are.
@@ -57,9 +57,14 @@ impl Identity {
     /// A token for `user`, whether or not there is such a user, good for so many seconds from now. Less than one gives
     /// an expired one.
     pub(crate) fn mint(&self, user: &str, seconds: i64) -> Result<String, Unspecified> {
+        self.signer.sign(&self.signer.header(), &self.claims(user, seconds)?)
+    }
+
+    /// What such a token says.
+    pub(crate) fn claims(&self, user: &str, seconds: i64) -> Result<Claims, Unspecified> {
         let now = Timestamp::now().as_second();
         let issued = now.min(now.saturating_add(seconds).saturating_sub(1));
-        self.signer.sign(&Claims {
+        Ok(Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: user.to_owned(),
@@ -70,6 +75,17 @@ impl Identity {
             jti: self.signer.random_text(16)?,
             scope: vec!["catalog".to_owned(), "offline_access".to_owned()],
         })
+    }
+
+    /// From now on another key signs.
+    pub(crate) fn rotate_keys(&self) -> Result<(), Unspecified> {
+        self.signer.rotate()
+    }
+
+    /// The keys before the newest one are no more.
+    pub(crate) fn retire_keys(&self) {
+        self.signer.retire();
+        lock(&self.checked).clear();
     }
 
     /// A token as the token endpoint would give it.

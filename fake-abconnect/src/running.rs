@@ -160,14 +160,36 @@ impl Running {
     pub fn revoke(&self, token: &str) {
         self.stand.identity.revoke(token);
     }
+
+    /// The header and the claims of a new token for this user, for a test to change before [`Running::sign`].
+    pub fn header_and_claims(&self, user: &str) -> (Value, Value) {
+        let claims = signed(self.stand.identity.claims(user, 3600));
+        (self.stand.identity.signer.header(), value(&claims))
+    }
+
+    /// A token of exactly this header and these claims. It is signed by the published key and the algorithm that the
+    /// header names; where no such key is published, by the newest, and where that key cannot, not at all.
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
+        signed(self.stand.identity.signer.sign(header, claims))
+    }
+
+    /// From now on tokens are signed by a new key, ES256; the keys before are still published, and their tokens good.
+    pub fn rotate_keys(&self) {
+        signed(self.stand.identity.rotate_keys());
+    }
+
+    /// Only the newest key is published from now on; tokens that others signed get 401s.
+    pub fn retire_keys(&self) {
+        self.stand.identity.retire_keys();
+    }
 }
 
 #[expect(
     clippy::expect_used,
     reason = "only memory or the system's randomness can fail here, and nothing a client sends"
 )]
-fn signed(token: Result<String, ring::error::Unspecified>) -> String {
-    token.expect("the shipped key signs")
+fn signed<T>(made: Result<T, ring::error::Unspecified>) -> T {
+    made.expect("keys can be made, and sign")
 }
 
 /// Knobs, gates and calls.

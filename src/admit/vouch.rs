@@ -1,4 +1,4 @@
-//! The upstream's remembered yes: for a token and a key, until a fixed time.
+//! The remembered yes, the upstream's or that of a check of our own: for a token and a key, until a fixed time.
 //!
 //! In memory only, bounded, under a keyed hash with a full comparison. A ticket is taken before the question
 //! is sent and names the state of the token at that moment; forgetting changes that state, so that a
@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -35,8 +35,16 @@ pub(super) struct Vouches {
 struct Token {
     /// Of this record; never used twice.
     number: u64,
-    /// For each route how often it was forgotten.
-    forgotten: Vec<AtomicU64>,
+    routes: Vec<Route>,
+}
+
+/// What a token is to a route.
+#[derive(Debug, Default)]
+struct Route {
+    /// How often it was forgotten.
+    forgotten: AtomicU64,
+    /// Until when the upstream's no counts.
+    refused: Mutex<Option<Instant>>,
 }
 
 /// What a yes is remembered by.
@@ -44,6 +52,7 @@ struct Token {
 struct Name {
     token: u64,
     forgotten: u64,
+    epoch: u64,
     route: usize,
     /// `None`: any key of the route.
     key: Option<Arc<str>>,
@@ -54,6 +63,7 @@ struct Name {
 pub struct Ticket {
     name: Name,
     taken: Instant,
+    refused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +73,11 @@ struct Yes {
 }
 
 impl Ticket {
+    /// The upstream has said no to the token, not long ago.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     pub(super) fn identity(&self) -> Arc<str> {
         format!("{}.{}", self.name.token, self.name.forgotten).into()
     }
@@ -78,19 +93,27 @@ impl Vouches {
         }
     }
 
-    pub(super) fn ticket(&self, token: &Arc<str>, read: &Read, vouch_for: VouchFor) -> Ticket {
-        let known = self.tokens.get(token).unwrap_or_else(|| {
+    /// What was remembered in another `epoch` does not count.
+    pub(super) fn ticket(&self, token: &Arc<str>, read: &Read, vouch_for: VouchFor, epoch: u64) -> Ticket {
+        let known = self.known(token);
+        let taken = Instant::now();
+        let (forgotten, refused) = known.routes.get(read.index).map_or((0, false), |route| {
+            (route.forgotten.load(Ordering::Acquire), route.refused().is_some_and(|until| until > taken))
+        });
+        let key = (vouch_for == VouchFor::Key).then(|| Arc::clone(&read.key));
+        let name = Name { token: known.number, forgotten, epoch, route: read.index, key };
+        Ticket { name, taken, refused }
+    }
+
+    fn known(&self, token: &Arc<str>) -> Arc<Token> {
+        self.tokens.get(token).unwrap_or_else(|| {
             let fresh = Arc::new(Token {
                 number: self.next.fetch_add(1, Ordering::Relaxed),
-                forgotten: (0..self.routes).map(|_| AtomicU64::new(0)).collect(),
+                routes: (0..self.routes).map(|_| Route::default()).collect(),
             });
             self.tokens.insert(Arc::clone(token), Arc::clone(&fresh));
             fresh
-        });
-        let forgotten = known.forgotten.get(read.index).map_or(0, |count| count.load(Ordering::Acquire));
-        let key = (vouch_for == VouchFor::Key).then(|| Arc::clone(&read.key));
-        let name = Name { token: known.number, forgotten, route: read.index, key };
-        Ticket { name, taken: Instant::now() }
+        })
     }
 
     /// The total that the upstream told with its yes, where it said yes and that still counts.
@@ -108,8 +131,28 @@ impl Vouches {
     }
 
     pub(super) fn forget_route(&self, token: &str, route: usize) {
-        if let Some(count) = self.tokens.get(token).as_ref().and_then(|token| token.forgotten.get(route)) {
-            count.fetch_add(1, Ordering::AcqRel);
+        if let Some(route) = self.tokens.get(token).as_ref().and_then(|token| token.routes.get(route)) {
+            route.forget();
         }
+    }
+
+    /// The upstream has said no for one route or, without one, for all: for so long no yes of ours counts, and none
+    /// that was begun before counts after.
+    pub(super) fn refuse(&self, token: &Arc<str>, route: Option<usize>, period: Duration) {
+        let known = self.known(token);
+        for (_, route) in known.routes.iter().enumerate().filter(|(at, _)| route.is_none_or(|it| it == *at)) {
+            *route.refused() = Some(Instant::now() + period);
+            route.forget();
+        }
+    }
+}
+
+impl Route {
+    fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

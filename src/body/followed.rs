@@ -12,12 +12,13 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use crate::upstream::{AnswerBody, BodyError};
 
-/// Passes the upstream's body on, but holds its last piece back until the work is done.
+/// Passes the upstream's body on, but holds its last piece back until the work is done; where it breaks off, the
+/// news of that.
 pub struct Followed {
     body: AnswerBody,
-    /// The last piece.
-    held: Option<Frame<Bytes>>,
-    /// The upstream has said all.
+    /// The last piece, or why there is none.
+    held: Option<Result<Frame<Bytes>, BodyError>>,
+    /// The upstream has said all that it will.
     ended: bool,
     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -33,9 +34,8 @@ impl Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if !self.ended {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) if self.body.is_end_stream() => self.held = Some(frame),
-                Some(frame) => return Poll::Ready(Some(frame)),
-                None => {}
+                Some(Ok(frame)) if !self.body.is_end_stream() => return Poll::Ready(Some(Ok(frame))),
+                last => self.held = last,
             }
             self.ended = true;
         }
@@ -43,7 +43,7 @@ impl Followed {
             ready!(work.as_mut().poll(context));
             self.work = None;
         }
-        Poll::Ready(self.held.take().map(Ok))
+        Poll::Ready(self.held.take())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::generation::Generation;
+use super::{generation::Generation, near::Stamp};
 
 /// What makes two fills the same: callers with equal ones share a flight. It may hold a caller's identity and is
 /// not printed.
@@ -23,10 +23,33 @@ pub struct FlightId {
     pub key: Arc<str>,
     /// Own writes seen; a flight that began before one is not joined after it.
     pub epoch: u64,
-    /// The generation in the store; `None` where there is no store.
+    /// The generation in the store; `None` where the store did not say.
     pub generation: Option<Generation>,
+    /// Where there is no generation: what was known of the store's changes before it was asked. A change that this
+    /// process was told of ends the joining of what began before it.
+    pub(super) stamp: Option<Stamp>,
     /// Set where the answer is for one caller's token alone.
     pub only_for: Option<Arc<str>>,
+}
+
+/// When a flight must have begun to be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whenever.
+    Any,
+    /// At this moment or later; but no third one is started while two fly.
+    Since(Instant),
+    /// At this moment or later, whatever it costs.
+    StrictlySince(Instant),
+}
+
+impl Wanted {
+    fn began(self) -> Option<Instant> {
+        match self {
+            Self::Any => None,
+            Self::Since(since) | Self::StrictlySince(since) => Some(since),
+        }
+    }
 }
 
 /// How a flight ends: with a value, with a failure, or not at all (`None`: its task panicked).
@@ -93,14 +116,13 @@ where
     V: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Joins the flight with this id, if it began at `since` or later, or starts one in its place: `work` is
-    /// called only then. No third one is started while two fly. `work` publishes its outcome through the
-    /// [`Landing`] that it is given, and may go on afterwards.
+    /// Joins the flight with this id, if it began when `wanted`, or starts one in its place: `work` is called only
+    /// then. `work` publishes its outcome through the [`Landing`] that it is given, and may go on afterwards.
     pub fn join<F>(
         &self,
         id: FlightId,
         leader: Option<Arc<str>>,
-        since: Option<Instant>,
+        wanted: Wanted,
         work: impl FnOnce(Landing<V, E>) -> F,
     ) -> Flight<V, E>
     where
@@ -111,8 +133,9 @@ where
         if let Some(running) = flights.get(&id).filter(|running| running.ended) {
             overtaken.clone_from(&running.overtaken);
         } else if let Some(running) = flights.get(&id) {
-            let early = since.is_some_and(|since| running.began < since);
-            if !early || running.has_overtaken_one_that_flies() {
+            let early = wanted.began().is_some_and(|since| running.began < since);
+            let bounded = matches!(wanted, Wanted::Since(_)) && running.has_overtaken_one_that_flies();
+            if !early || bounded {
                 return running.joined(early);
             }
             overtaken = Some(running.outcome.clone());
@@ -226,23 +249,23 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn id(epoch: u64) -> FlightId {
-        FlightId { route: 0, key: "k".into(), epoch, generation: None, only_for: None }
+        FlightId { route: 0, key: "k".into(), epoch, generation: None, stamp: None, only_for: None }
     }
 
     #[tokio::test]
     async fn many_callers_share_one_flight_and_may_leave() {
         let flights = Flights::<u32, ()>::default();
         let (land, landed) = oneshot::channel();
-        let first = flights.join(id(0), None, None, |landing| async move {
+        let first = flights.join(id(0), None, Wanted::Any, |landing| async move {
             landing.finish(Ok(landed.await.unwrap()));
         });
         assert!(first.led);
         drop(first);
-        let second = flights.join(id(0), None, None, |_| async { unreachable!("it already flies") });
+        let second = flights.join(id(0), None, Wanted::Any, |_| async { unreachable!("it already flies") });
         assert!(!second.led);
         land.send(7).unwrap();
         assert_eq!(second.outcome().await, Some(Ok(7)));
-        let third = flights.join(id(0), None, None, |landing| async { landing.finish(Err(())) });
+        let third = flights.join(id(0), None, Wanted::Any, |landing| async { landing.finish(Err(())) });
         assert!(third.led, "a flight that ended is not joined");
         assert_eq!(third.outcome().await, Some(Err(())));
     }
@@ -254,49 +277,49 @@ mod tests {
             std::future::pending::<()>().await;
             drop(landing);
         };
-        assert!(flights.join(id(0), None, None, never).led);
-        assert!(flights.join(id(1), None, None, never).led);
-        assert!(!flights.join(id(0), None, None, never).led);
+        assert!(flights.join(id(0), None, Wanted::Any, never).led);
+        assert!(flights.join(id(1), None, Wanted::Any, never).led);
+        assert!(!flights.join(id(0), None, Wanted::Any, never).led);
         flights.detach(0);
-        assert!(flights.join(id(0), None, None, never).led);
+        assert!(flights.join(id(0), None, Wanted::Any, never).led);
     }
 
     #[tokio::test]
     async fn a_panic_ends_the_flight_for_all_and_the_next_one_starts_anew() {
         let flights = Flights::<u32, ()>::default();
-        let flight = flights.join(id(0), None, None, |landing| async move {
+        let flight = flights.join(id(0), None, Wanted::Any, |landing| async move {
             let _landing = landing;
             panic!("on purpose");
         });
         assert_eq!(flight.outcome().await, None);
-        assert!(flights.join(id(0), None, None, |landing| async { landing.finish(Ok(1)) }).led);
+        assert!(flights.join(id(0), None, Wanted::Any, |landing| async { landing.finish(Ok(1)) }).led);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_wants_a_younger_flight_starts_one_and_no_third_while_two_fly() {
         let flights = Flights::<u32, ()>::default();
-        let fly = |flights: &Flights<u32, ()>, since| {
+        let fly = |flights: &Flights<u32, ()>, wanted| {
             let (land, landed) = oneshot::channel::<u32>();
-            let flight = flights.join(id(0), None, since, |landing| async move {
+            let flight = flights.join(id(0), None, wanted, |landing| async move {
                 let value = landed.await.unwrap();
                 let newest = u32::from(landing.is_newest());
                 landing.finish(Ok(value + newest));
             });
             (flight, land)
         };
-        let (old, land_old) = fly(&flights, None);
+        let (old, land_old) = fly(&flights, Wanted::Any);
         tokio::time::advance(std::time::Duration::from_secs(2)).await;
-        let now = Some(Instant::now());
+        let now = Wanted::Since(Instant::now());
         let (young, land_young) = fly(&flights, now);
         assert!(young.led && !young.bounded);
         tokio::time::advance(std::time::Duration::from_secs(2)).await;
-        let (third, _) = fly(&flights, Some(Instant::now()));
+        let (third, _) = fly(&flights, Wanted::Since(Instant::now()));
         assert!(!third.led && third.bounded, "two fly");
         let (joined, _) = fly(&flights, now);
         assert!(!joined.led && !joined.bounded, "it began late enough");
         land_old.send(10).unwrap();
         assert_eq!(old.outcome().await, Some(Ok(10)), "it was overtaken");
-        let (fourth, _) = fly(&flights, Some(Instant::now()));
+        let (fourth, _) = fly(&flights, Wanted::Since(Instant::now()));
         assert!(fourth.led, "only one flies");
         land_young.send(20).unwrap();
         assert_eq!(third.outcome().await, Some(Ok(20)), "and so was this one");
@@ -306,22 +329,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_was_overtaken_counts_until_it_ends_though_the_one_in_its_place_has_landed() {
         let flights = Flights::<u32, ()>::default();
-        let fly = |since| {
+        let fly = |wanted| {
             let (land, landed) = oneshot::channel::<u32>();
-            let flight = flights.join(id(0), None, since, |landing| async move {
+            let flight = flights.join(id(0), None, wanted, |landing| async move {
                 landing.finish(Ok(landed.await.unwrap()));
             });
             (flight, land)
         };
         let later = async || {
             tokio::time::advance(std::time::Duration::from_secs(2)).await;
-            Some(Instant::now())
+            Wanted::Since(Instant::now())
         };
-        let (old, land_old) = fly(None);
+        let (old, land_old) = fly(Wanted::Any);
         let (young, land_young) = fly(later().await);
         land_young.send(2).unwrap();
         assert_eq!(young.outcome().await, Some(Ok(2)));
-        let (third, land_third) = fly(None);
+        let (third, land_third) = fly(Wanted::Any);
         assert!(third.led, "what has landed is not joined");
         let (fourth, _) = fly(later().await);
         assert!(!fourth.led && fourth.bounded, "two fly");
@@ -338,7 +361,7 @@ mod tests {
         let fly = |only_for: Option<&str>| {
             let (land, landed) = oneshot::channel::<()>();
             let id = FlightId { only_for: only_for.map(Into::into), ..id(0) };
-            let flight = flights.join(id, None, None, |landing| async move {
+            let flight = flights.join(id, None, Wanted::Any, |landing| async move {
                 landed.await.unwrap();
                 let newest = landing.is_newest();
                 landing.finish(Ok(newest));
@@ -354,6 +377,20 @@ mod tests {
             let (flight, land) = flying.remove(place);
             land.send(()).unwrap();
             assert_eq!(flight.outcome().await, Some(Ok(newest)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_it_strictly_joins_nothing_older_however_many_fly() {
+        let flights = Flights::<u32, ()>::default();
+        let never = |landing: Landing<u32, ()>| async move {
+            std::future::pending::<()>().await;
+            drop(landing);
+        };
+        for _ in 0..5 {
+            assert!(flights.join(id(0), None, Wanted::StrictlySince(Instant::now()), never).led);
+            assert!(!flights.join(id(0), None, Wanted::StrictlySince(Instant::now()), never).led);
+            tokio::time::advance(std::time::Duration::from_millis(1)).await;
         }
     }
 }

@@ -31,22 +31,23 @@ impl Shared {
     pub(super) fn look_near(&self, read: &Read) -> Option<Look> {
         let (near, state) = (self.near.as_ref()?, self.routes.get(read.index)?);
         let epoch = state.epoch();
+        let stamp = Some(near.stamp(read.index, &read.key));
         let (entry, age) = near.find(read.index, &read.key)?;
         let generation = Some(entry.generation.clone());
         let hit = Some(self.valid(read, Hit { entry, age, near: true })?);
-        Some(Look { hit, epoch, generation, spent: Duration::ZERO })
+        Some(Look { hit, epoch, generation, stamp, spent: Duration::ZERO })
     }
 
     /// Takes until `by` at most; a store that does not do its work is one without entries.
     pub(super) async fn look(&self, read: &Read, by: Deadline) -> Look {
         let Some(state) = self.routes.get(read.index) else {
-            return Look::without(0);
+            return Look::without(0, None);
         };
         // All noted before the store is asked: a write that comes in between makes this look an old one. The
         // stamp first of all: a write changes it after the epoch, so that who has the new one sees the void.
         let stamp = self.near.as_ref().map(|near| near.stamp(read.index, &read.key));
         let epoch = state.epoch();
-        let without = Look::without(epoch);
+        let without = Look::without(epoch, stamp);
         if state.is_void() {
             return without;
         }

@@ -58,7 +58,7 @@ pub struct Change {
 }
 
 /// What must not have changed since the store was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     /// Connections made and lost, and flushes.
     era: u64,

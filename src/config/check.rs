@@ -4,6 +4,7 @@
 //! value that is not understood is replaced by its default only to look at the rest: no configuration
 //! comes out of a check that found a problem.
 
+mod jwks;
 mod key;
 mod limits;
 mod route;
@@ -108,7 +109,7 @@ fn check(name: String, raw: Raw, overrides: Overrides, problems: &mut Problems) 
     let harmless = writes(&raw.writes.harmless, problems);
     let partial = writes(&raw.writes.partial, problems);
 
-    settings::compare_lives(admission, vouch_place.as_ref(), &routes, problems);
+    settings::compare_lives(admission.as_ref(), vouch_place.as_ref(), &routes, problems);
     let time_zone = zone.unwrap_or_else(|| system_zone(&routes, problems));
     let routes = routes.into_iter().map(Arc::new).collect();
     let listen = listen.unwrap_or(default_listen);
@@ -118,7 +119,7 @@ fn check(name: String, raw: Raw, overrides: Overrides, problems: &mut Problems) 
         listen,
         upstream: upstream?,
         store,
-        admission,
+        admission: admission?,
         fill,
         time_zone,
         routes,
@@ -174,24 +175,36 @@ fn writes(texts: &[Text], problems: &mut Problems) -> Vec<WritePattern> {
 
 /// `http[s]://host[:port]`, as TLS or not and who.
 fn base_url(text: &str) -> Result<(bool, Authority), Fault> {
+    let (tls, start, host, target) = split_url(text)?;
+    if !["", "/"].contains(&target) {
+        let at = start + host.len();
+        return Err(Fault::at(at, "it ends with the host or its port: each route has its own path"));
+    }
+    Ok((tls, authority(host, start)?))
+}
+
+/// A URL of HTTP: whether with TLS, where the host begins, the host with its port, and what follows.
+fn split_url(text: &str) -> Result<(bool, usize, &str, &str), Fault> {
     let (tls, start) = match text.split_once("://") {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => (true, 8),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => (false, 7),
         _ => return Err(Fault::whole("it begins with `https://` or `http://`")),
     };
     let rest = text.get(start..).unwrap_or("");
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if let Some(at) = rest.find(['/', '?', '#']) {
-        return Err(Fault::at(start + at, "it ends with the host or its port: each route has its own path"));
-    }
-    if rest.contains('@') {
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    Ok((tls, start, host, target))
+}
+
+/// A host and, if need be, a port, which begin at `start`.
+fn authority(host: &str, start: usize) -> Result<Authority, Fault> {
+    if host.contains('@') {
         return Err(Fault::at(start, "no user or password: clients bring their own tokens"));
     }
-    let authority: Authority = rest.parse().map_err(|_| Fault::at(start, "this is not a host"))?;
-    let port = rest.strip_prefix(authority.host()).unwrap_or("");
+    let authority: Authority = host.parse().map_err(|_| Fault::at(start, "this is not a host"))?;
+    let port = host.strip_prefix(authority.host()).unwrap_or("");
     let port_is_good = port.is_empty() || authority.port_u16().is_some_and(|port| port > 0);
     if authority.host().is_empty() || !port_is_good {
         return Err(Fault::at(start, "a host, and after a colon a port from 1 to 65535"));
     }
-    Ok((tls, authority))
+    Ok(authority)
 }

@@ -139,6 +139,12 @@ impl fmt::Display for PathPattern {
     }
 }
 
+/// Whether there is no other spelling of this path that a server might take for it.
+#[must_use]
+pub fn is_plainly_spelled(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain))
+}
+
 /// Unreserved characters only (RFC 3986 section 2.3), and no dot segment.
 fn is_plain(segment: &str) -> bool {
     !segment.is_empty()

@@ -52,9 +52,26 @@ pub(super) struct RawStore {
 
 /// `[admission]`
 pub(super) struct RawAdmission {
+    /// The table's header.
+    pub(super) place: Option<Place>,
     pub(super) mode: Option<Text>,
     pub(super) vouch_limit: Option<Text>,
     pub(super) vouch_for: Option<Text>,
+    pub(super) jwks: RawJwks,
+}
+
+/// `[admission]`, as far as it is about published keys.
+pub(super) struct RawJwks {
+    pub(super) issuer: Option<Text>,
+    pub(super) keys_url: Option<Text>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) audience: Option<At<Vec<Text>>>,
+    pub(super) algorithms: Option<At<Vec<Text>>>,
+    pub(super) leeway: Option<Text>,
+    /// Each claim's name, and what it must say.
+    pub(super) required_claims: Option<At<Vec<(Text, Text)>>>,
+    pub(super) keys_limit: Option<Text>,
+    pub(super) keys_timeout: Option<Text>,
 }
 
 /// `[fill]`
@@ -191,12 +208,36 @@ impl RawStore {
 impl RawAdmission {
     fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
         let raw = Self {
-            mode: section.text("mode", "\"upstream\" or \"open\"", problems),
+            place: section.place(),
+            mode: section.text("mode", "\"upstream\", \"jwks\" or \"open\"", problems),
             vouch_limit: section.text("vouch-limit", DURATION, problems),
             vouch_for: section.text("vouch-for", "\"key\" or \"route\"", problems),
+            jwks: RawJwks {
+                issuer: section.text("issuer", "a URL such as \"https://login.example\"", problems),
+                keys_url: section.text("keys-url", "a URL such as \"https://login.example/keys\"", problems),
+                ca_file: section.text("ca-file", "a file's path", problems),
+                audience: section.one_or_more("audience", "a text or an array of texts", problems),
+                algorithms: section.one_or_more("algorithms", "an array such as [\"RS256\"]", problems),
+                leeway: section.text("leeway", DURATION, problems),
+                required_claims: section.pairs("required-claims", "a text", problems),
+                keys_limit: section.text("keys-limit", DURATION, problems),
+                keys_timeout: section.text("keys-timeout", DURATION, problems),
+            },
         };
         section.finish(problems);
         raw
+    }
+}
+
+impl RawJwks {
+    /// The keys that stand in the file.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, &Place)> {
+        let texts =
+            [&self.issuer, &self.keys_url, &self.ca_file, &self.leeway, &self.keys_limit, &self.keys_timeout];
+        let texts = texts.into_iter().flatten().map(|at| (at.key.as_str(), &at.place));
+        let lists = [&self.audience, &self.algorithms].into_iter().flatten();
+        let lists = lists.map(|at| (at.key.as_str(), &at.place));
+        texts.chain(lists).chain(self.required_claims.iter().map(|at| (at.key.as_str(), &at.place)))
     }
 }
 

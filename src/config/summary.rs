@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{
-    Admission, Config, Route, Store, StoreKind, VouchFor, redis_url,
+    Admission, Config, Route, Store, StoreKind, VouchFor,
+    jwks::{Jwks, KeysAt},
+    redis_url,
     units::{show_bytes, show_duration},
 };
 
@@ -23,6 +25,7 @@ impl Config {
             routes.join(" "),
             match self.admission {
                 Admission::Upstream { .. } => "upstream",
+                Admission::Jwks(_) => "jwks",
                 Admission::Open => "open",
             },
         )
@@ -53,6 +56,11 @@ impl Config {
             format!("store          {}", store.kind),
             format!("  entries      {store}"),
             format!("admission      {}", self.admission),
+        ]);
+        if let Admission::Jwks(jwks) = &self.admission {
+            lines.extend(demands(jwks));
+        }
+        lines.extend([
             format!(
                 "fill           pages of {}, {} at a time, {} fills at a time, within {}",
                 fill.page_size,
@@ -80,6 +88,26 @@ impl Config {
         lines.extend(self.note.as_ref().map(|note| format!("note           {note}")));
         lines.join("\n")
     }
+}
+
+/// What a token must be, and where its key is found.
+fn demands(jwks: &Jwks) -> Vec<String> {
+    let algorithms: Vec<_> = jwks.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let (KeysAt::Discovery(target) | KeysAt::Keys(target)) = &jwks.keys;
+    let mut lines = vec![
+        format!("  keys         {}{target}", jwks.identity.url()),
+        format!(
+            "  fetched      every {}, within {}",
+            show_duration(jwks.keys_limit),
+            show_duration(jwks.keys_timeout)
+        ),
+        format!("  audience     {}", jwks.audience.join(" or ")),
+        format!("  algorithms   {}, leeway {}", algorithms.join(" "), show_duration(jwks.leeway)),
+    ];
+    lines.extend(jwks.identity.ca_file.as_ref().map(|file| format!("  ca-file      {}", file.display())));
+    let claims = jwks.required_claims.iter();
+    lines.extend(claims.map(|(claim, value)| format!("  claim        {claim} = {value}")));
+    lines
 }
 
 fn list(writes: &[impl fmt::Display]) -> String {
@@ -124,6 +152,9 @@ impl fmt::Display for Admission {
             Self::Upstream { vouch_limit, vouch_for } => {
                 let per = if *vouch_for == VouchFor::Route { " a route" } else { "" };
                 write!(out, "upstream ({}{per})", show_duration(*vouch_limit))
+            }
+            Self::Jwks(jwks) => {
+                write!(out, "jwks of {} (refused for {})", jwks.issuer, show_duration(jwks.refused_for))
             }
             Self::Open => out.write_str("open"),
         }

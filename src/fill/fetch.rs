@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt as _};
 use tokio_util::io::StreamReader;
 
 use super::{Answered, FillError, Filler, unfit};
-use crate::upstream::{AnswerBody, BodyError, RequestBody, UpstreamError};
+use crate::upstream::{AnswerBody, BodyError, RequestBody, UpstreamError, is_json};
 
 /// The codings that a fill decodes.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, br, zstd");
@@ -71,14 +71,6 @@ async fn error_answer(answer: Response<AnswerBody>) -> Result<FillError, FillErr
     }
     let body = read(answer, ERROR_BYTES).await?.ok_or_else(|| unfit(&"an error answer of over 1 MiB"))?;
     Ok(FillError::Answered(Answered { status, fields, body }.into()))
-}
-
-fn is_json(fields: &HeaderMap) -> bool {
-    let text = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media == "application/json"
-        || media == "text/json"
-        || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
 /// The whole body, decoded; `None` where it is larger than `limit`, before or after decoding.

@@ -49,9 +49,11 @@ impl From<FillError> for Declined {
 impl Proxy {
     pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {
         let caller = match self.0.admission.caller(read, request.headers()) {
-            Ok(_) if self.0.cache.is_too_large(read) => {
-                return self.forward(request, Reason::TooLarge).await;
-            }
+            Ok(_) if self.0.cache.is_too_large(read) => Err(Reason::TooLarge),
+            Ok(caller) => self.0.admission.verify(&caller).await.map(|()| caller),
+            Err(reason) => Err(reason),
+        };
+        let caller = match caller {
             Ok(caller) => caller,
             Err(reason) => return self.forward(request, reason).await,
         };
@@ -87,6 +89,10 @@ impl Proxy {
         look: &Look,
         usable: Usable,
     ) -> Result<Served, Declined> {
+        // Another request's fill may have found so while this one looked.
+        if self.0.cache.is_too_large(read) {
+            return Err(Declined::Forward(Reason::TooLarge));
+        }
         let standing = self.0.admission.standing(caller);
         if read.demand.only_if_cached {
             return cached_only(read, look, usable, standing);
@@ -150,10 +156,9 @@ impl Proxy {
             self.0.telemetry.joined();
         }
         // The question goes out while the flight flies; its leader's yes is not this caller's.
-        let early = match self.0.admission.standing(caller) {
-            Standing::Unknown if !own => Some(self.ask(read, caller).await?),
-            Standing::Unknown | Standing::Admitted(_) => None,
-        };
+        if !own && self.0.admission.standing(caller) == Standing::Unknown {
+            self.ask(read, caller).await?;
+        }
         let landed = match flight.outcome().await {
             Some(Err(FillError::Answered(answered))) if !own && answered.status.is_client_error() => {
                 return self.refill(read, caller, look, because, None).await;
@@ -164,10 +169,8 @@ impl Proxy {
             },
             outcome => landed(outcome)?,
         };
-        let proof = match early {
-            Some(proof) => proof,
-            None => self.proof_after_flight(read, caller, &landed.entry).await?,
-        };
+        // An early yes is not enough: it may have been lost before the flight landed.
+        let proof = self.proof_after_flight(read, caller, &landed.entry).await?;
         if !proof.agrees(&landed.entry) {
             let hit = Hit { entry: landed.entry, age: landed.age, near: false };
             return self.dispute(read, caller, &hit, proof).await;

@@ -123,7 +123,7 @@ pub enum UpstreamUnusable {
         why: String,
     },
     /// The host cannot stand in a certificate.
-    #[error("the upstream's host is not a name or address that TLS knows")]
+    #[error("the host is not a name or address that TLS knows")]
     Name,
     /// TLS itself.
     #[error("TLS")]

@@ -12,11 +12,14 @@
 mod directives;
 mod forwarding;
 mod http;
+mod jwks;
 mod line;
 mod near;
 mod reads;
 mod stale;
 mod store;
 mod support;
+mod time;
 mod tokens;
+mod too_large;
 mod writes;

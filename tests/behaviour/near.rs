@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use catproxy::config::Admission;
+use catproxy::config::{Admission, Config};
+use fake_abconnect::Matching;
 use serde_json::Value;
 
 use crate::{
@@ -25,10 +26,15 @@ struct Pair {
 
 impl Pair {
     async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The second proxy's configuration is changed.
+    async fn with(change: impl FnOnce(&mut Config) + 'static) -> Self {
         let server = RedisServer::start().await;
         let line = Line::to(&server).await;
         let one = Setup::new().redis(&server).start().await;
-        let (other, clock) = Setup::new().redis_at(line.url()).proxy(one.upstream.url()).await;
+        let (other, clock) = Setup::new().redis_at(line.url()).config(change).proxy(one.upstream.url()).await;
         let token = format!("Bearer {}", one.upstream.token("demo"));
         Self { server, one, line, other, clock, token }
     }
@@ -185,6 +191,27 @@ async fn who_demands_a_refill_finds_it_in_the_next_read_though_no_push_has_arriv
     let refilled = pair.read(&pair.other, &[("Cache-Control", "no-cache")]).await;
     assert_eq!(name(refilled.came("fwd=request; stored")), "Newer");
     assert_eq!(name(pair.read(&pair.other, &[]).await.came("hit")), "Newer");
+}
+
+/// Where the store does not answer, nothing in it tells that a fill began before a write through another replica.
+#[tokio::test]
+async fn a_fill_without_the_store_is_not_joined_after_a_write_of_which_the_replica_was_told() {
+    let pair = Pair::with(|config| config.store.budget = Duration::from_millis(50)).await;
+    pair.until_near().await;
+    pair.touch().await;
+    pair.line.hold(Said::Answers);
+    let gate = pair.one.upstream.gate(Matching::path("/api/Seller").method("GET"));
+    let later = async {
+        gate.arrived(1).await;
+        pair.told("cat_gen_sellers", pair.rename("New")).await;
+        let open = async {
+            gate.arrived(2).await;
+            gate.open();
+        };
+        tokio::join!(pair.read(&pair.other, &[]), open).0
+    };
+    let (_, later) = tokio::join!(pair.read(&pair.other, &[]), later);
+    assert_eq!(name(later.came("fwd=miss; detail=store-away")), "New");
 }
 
 #[tokio::test]

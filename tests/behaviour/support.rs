@@ -154,7 +154,7 @@ impl Bench {
 
     /// A GET with this token.
     pub async fn get_as(&self, token: &str, target: &str) -> Reply {
-        self.proxy.send("GET", target, &[("Authorization", &format!("Bearer {token}"))], "").await
+        self.proxy.get_as(token, target).await
     }
 
     /// A GET with this token and more fields.
@@ -212,6 +212,11 @@ impl Door {
         self.stopped.take().expect("it is closed once")
     }
 
+    /// A GET with this token.
+    pub async fn get_as(&self, token: &str, target: &str) -> Reply {
+        self.send("GET", target, &[("Authorization", &format!("Bearer {token}"))], "").await
+    }
+
     /// One request on a connection of its own.
     pub async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Reply {
         send(self.address, method, target, fields, body).await
@@ -266,6 +271,16 @@ pub async fn send(
         Reply { status: head.status, fields: head.headers, body }
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
+
+/// A read that goes on while the test does something else.
+pub fn reading(proxy: &Door, token: &str, target: &str, field: (&str, &str)) -> JoinHandle<Reply> {
+    let (address, token, target) = (proxy.address, format!("Bearer {token}"), target.to_owned());
+    let field = (field.0.to_owned(), field.1.to_owned());
+    tokio::spawn(async move {
+        let fields = [("Authorization", token.as_str()), (&field.0, &field.1)];
+        send(address, "GET", &target, &fields, "").await
+    })
 }
 
 /// A whole answer.
@@ -388,6 +403,12 @@ impl TestClock {
 
     pub fn back(&self, by: Duration) {
         self.0.fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// Puts it to this moment.
+    pub fn set(&self, moment: jiff::Timestamp) {
+        let ahead = moment.as_millisecond().wrapping_sub(jiff::Timestamp::now().as_millisecond());
+        self.0.store(ahead as u64, Ordering::SeqCst);
     }
 }
 

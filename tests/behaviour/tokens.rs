@@ -303,6 +303,23 @@ async fn who_loses_the_right_while_waiting_for_a_fill_is_not_served_from_it() {
 }
 
 #[tokio::test]
+async fn a_yes_that_is_lost_while_the_fill_still_flies_counts_for_nothing() {
+    let bench = Setup::new().start().await;
+    let (leader, joiner) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    let gate = bench.upstream.gate(Matching::path("/api/Seller").query("PageNumber=1&PageSize=500"));
+    let first = reading(&bench, SELLERS, &leader);
+    gate.arrived(1).await;
+    let second = reading(&bench, SELLERS, &joiner);
+    let question = Matching::path("/api/Seller").query("PageNumber=1&PageSize=1");
+    until("it was asked for", || async { bench.upstream.calls_that(&question).len() == 1 }).await;
+    bench.upstream.revoke(&joiner);
+    bench.get_as(&joiner, "/api/Lot?PageSize=1").await.is(401);
+    gate.open();
+    first.await.unwrap().is(200);
+    second.await.unwrap().is(401);
+}
+
+#[tokio::test]
 async fn the_spelling_of_the_scheme_makes_no_other_token() {
     let bench = Setup::new().start().await;
     let token = bench.upstream.token("demo");

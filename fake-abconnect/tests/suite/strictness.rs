@@ -152,6 +152,29 @@ async fn tokens_are_granted_for_passwords_and_published_keys_name_their_signer()
 }
 
 #[tokio::test]
+async fn keys_rotate_and_what_a_retired_one_signed_is_refused() {
+    let bench = Bench::start();
+    let of = |token: String| format!("Authorization: Bearer {token}\r\n");
+    let old = of(bench.upstream.token("demo"));
+    bench.upstream.rotate_keys();
+    let new = of(bench.upstream.token("demo"));
+    for auth in [&old, &new] {
+        assert_eq!(bench.raw("GET", "/api/Seller/42", auth, "").await.status, 200);
+    }
+    bench.upstream.retire_keys();
+    assert_eq!(bench.raw("GET", "/api/Seller/42", &old, "").await.status, 401);
+    assert_eq!(bench.raw("GET", "/api/Seller/42", &new, "").await.status, 200);
+    let keys = bench.raw("GET", "/.well-known/openid-configuration/jwks", "", "").await.json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+    let (header, mut claims) = bench.upstream.header_and_claims("demo");
+    let made = of(bench.upstream.sign(&header, &claims));
+    assert_eq!(bench.raw("GET", "/api/Seller/42", &made, "").await.status, 200);
+    claims["aud"] = "another".into();
+    let made = of(bench.upstream.sign(&header, &claims));
+    assert_eq!(bench.raw("GET", "/api/Seller/42", &made, "").await.status, 401);
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_refused_without_harm() {
     let bench = Bench::start();
     let reply = exchange(bench.upstream.addr(), b"\x16\x03\x01 nonsense\r\n\r\n").await;

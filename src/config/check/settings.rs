@@ -2,12 +2,12 @@
 
 use std::{fs::File, path::PathBuf, time::Duration};
 
-use super::{Origin, Setting, base_url, choose, limits};
+use super::{Origin, Setting, base_url, choose, jwks, limits};
 use crate::config::{
     Admission, Fill, Near, Route, Stale, Store, StoreKind, Upstream, VouchFor,
     raw::{RawAdmission, RawFill, RawStore, RawUpstream},
     redis_url,
-    report::{Fault, Place, Problems, Text},
+    report::{At, Fault, Place, Problems, Text},
     secret::Secret,
     units::show_duration,
 };
@@ -36,12 +36,7 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
     let base = choose(raw.url, url, problems, |text, problems| {
         problems.parse(text, "a URL such as \"https://catalog.example\"", base_url)
     });
-    let ca_file = raw.ca_file.and_then(|file| {
-        problems.parse(&file, "a readable file", |path| match File::open(path) {
-            Ok(_) => Ok(PathBuf::from(path)),
-            Err(error) => Err(Fault::whole(error.to_string())),
-        })
-    });
+    let ca_file = raw.ca_file.as_ref().and_then(|file| ca_file(file, problems));
     let patience = 10 * MS..=10 * MINUTE;
     let connect_timeout =
         limits::duration(raw.connect_timeout.as_ref(), 3 * SECOND, 10 * MS..=5 * MINUTE, problems);
@@ -59,6 +54,14 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
         body_timeout,
         idle_timeout,
         idle_connections,
+    })
+}
+
+/// A file of certificate authorities.
+pub(super) fn ca_file(file: &Text, problems: &mut Problems) -> Option<PathBuf> {
+    problems.parse(file, "a readable file", |path| match File::open(path) {
+        Ok(_) => Ok(PathBuf::from(path)),
+        Err(error) => Err(Fault::whole(error.to_string())),
     })
 }
 
@@ -172,13 +175,14 @@ fn check_prefix(text: &str) -> Result<String, Fault> {
     }
 }
 
-pub(super) fn admission(raw: RawAdmission, problems: &mut Problems) -> Admission {
-    let open = raw.mode.as_ref().and_then(|mode| {
+/// Who may read. `None` where what the mode needs is missing, which is a problem.
+pub(super) fn admission(raw: RawAdmission, problems: &mut Problems) -> Option<Admission> {
+    let mode = raw.mode.as_ref().and_then(|mode| {
         problems.parse(mode, "a mode of admission", |mode| match mode {
-            "upstream" => Ok(false),
-            "open" => Ok(true),
-            "jwks" => Err(Fault::whole("not there yet; \"upstream\" or \"open\"")),
-            _ => Err(Fault::whole("\"upstream\" or \"open\"")),
+            "upstream" => Ok(Mode::Upstream),
+            "jwks" => Ok(Mode::Jwks),
+            "open" => Ok(Mode::Open),
+            _ => Err(Fault::whole("\"upstream\", \"jwks\" or \"open\"")),
         })
     });
     let vouch_limit = limits::duration(raw.vouch_limit.as_ref(), 300 * SECOND, 100 * MS..=DAY, problems);
@@ -189,28 +193,54 @@ pub(super) fn admission(raw: RawAdmission, problems: &mut Problems) -> Admission
             _ => Err(Fault::whole("\"key\" or \"route\"")),
         })
     });
-    if open != Some(true) {
-        return Admission::Upstream { vouch_limit, vouch_for: vouch_for.unwrap_or_default() };
+    let mode =
+        if mode.is_none() && raw.mode.is_some() { return None } else { mode.unwrap_or(Mode::Upstream) };
+    if mode != Mode::Upstream {
+        of_no_use(raw.vouch_for.iter().map(named), "only with mode = \"upstream\"", problems);
     }
-    for unused in [raw.vouch_limit, raw.vouch_for].into_iter().flatten() {
-        let label = "only with mode = \"upstream\"";
-        problems.add(&unused.place, format!("`{}` is of no use here", unused.key), label);
+    if mode == Mode::Open {
+        let label = "only with mode = \"upstream\" or \"jwks\"";
+        of_no_use(raw.vouch_limit.iter().map(named), label, problems);
     }
-    Admission::Open
+    if mode != Mode::Jwks {
+        of_no_use(raw.jwks.named(), "only with mode = \"jwks\"", problems);
+    }
+    match mode {
+        Mode::Upstream => Some(Admission::Upstream { vouch_limit, vouch_for: vouch_for.unwrap_or_default() }),
+        Mode::Jwks => jwks::admission(raw.jwks, raw.place.as_ref(), vouch_limit, problems),
+        Mode::Open => Some(Admission::Open),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Upstream,
+    Jwks,
+    Open,
+}
+
+fn named<T>(at: &At<T>) -> (&str, &Place) {
+    (&at.key, &at.place)
+}
+
+fn of_no_use<'a>(keys: impl IntoIterator<Item = (&'a str, &'a Place)>, label: &str, problems: &mut Problems) {
+    for (key, place) in keys {
+        problems.add(place, format!("`{key}` is of no use here"), label);
+    }
 }
 
 /// Warns where tokens are questioned while entries are still fresh: then a warm cache calls the upstream.
 pub(super) fn compare_lives(
-    admission: Admission,
+    admission: Option<&Admission>,
     place: Option<&Place>,
     routes: &[Route],
     problems: &mut Problems,
 ) {
-    let Admission::Upstream { vouch_limit, .. } = admission else {
+    let Some(Admission::Upstream { vouch_limit, .. }) = admission else {
         return;
     };
-    for route in routes.iter().filter(|route| route.ttl > vouch_limit) {
-        let (limit, ttl) = (show_duration(vouch_limit), show_duration(route.ttl));
+    for route in routes.iter().filter(|route| route.ttl > *vouch_limit) {
+        let (limit, ttl) = (show_duration(*vouch_limit), show_duration(route.ttl));
         let name = &route.name;
         let message = format!(
             "admission.vouch-limit ({limit}) is shorter than the ttl of {name} ({ttl}): the upstream is asked about \

@@ -32,6 +32,56 @@ impl<'t> Section<'t> {
         text(self.full(key), value, what, problems)
     }
 
+    /// Where the table's own key stands.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place.clone()
+    }
+
+    /// A string, or an array of at least one.
+    pub(super) fn one_or_more(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<Text>>> {
+        let (_, value) = self.take(key)?;
+        let (name, span) = (self.full(key), value.span());
+        let place = Problems::in_file(span.clone());
+        match value.into_inner() {
+            DeValue::Array(values) if values.is_empty() => {
+                problems.mistyped(&name, &place, what, "nothing stands here".to_owned());
+                None
+            }
+            DeValue::Array(values) => {
+                let texts = values.into_iter().filter_map(|value| text(name.clone(), value, what, problems));
+                let texts: Vec<_> = texts.collect();
+                (!texts.is_empty()).then_some(At { key: name, value: texts, place })
+            }
+            other => {
+                let only = text(name.clone(), Spanned::new(span, other), what, problems)?;
+                Some(At { key: name, value: vec![only], place })
+            }
+        }
+    }
+
+    /// A table of strings, each with its key.
+    pub(super) fn pairs(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<(Text, Text)>>> {
+        let (place, section) = self.present(key, problems)?;
+        let mut pairs = Vec::new();
+        for (key, value) in section.table {
+            let place = Problems::in_file(key.span());
+            let full = format!("{}{}", section.name, key.get_ref());
+            let name = At { key: full.clone(), value: key.into_inner().into_owned(), place };
+            pairs.extend(text(full, value, what, problems).map(|value| (name, value)));
+        }
+        Some(At { key: self.full(key), value: pairs, place })
+    }
+
     /// An array of strings; empty where the key is missing.
     pub(super) fn texts(&mut self, key: &'static str, what: &str, problems: &mut Problems) -> Vec<Text> {
         let Some((_, value)) = self.take(key) else {
