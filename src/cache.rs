@@ -75,8 +75,10 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     /// Collections that were over the bounds a while ago.
     too_large: Pauses,
-    /// Collections that could not be filled a moment ago.
+    /// Collections for which the upstream did not do its work a moment ago.
     failed: Pauses,
+    /// Collections that could not be filled a moment ago, for whichever reason.
+    unrenewed: Pauses,
 }
 
 /// What a look into the cache found, and under what a fill would be stored.
@@ -133,6 +135,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             telemetry,
             too_large: Pauses::of(config.fill.too_large_for),
             failed: Pauses::of(RETRY_PAUSE),
+            unrenewed: Pauses::of(RETRY_PAUSE),
         });
         Ok(Self { shared, flights: Flights::default(), following: OnceLock::new() })
     }
@@ -207,16 +210,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             epoch: look.epoch,
             generation: look.generation.clone(),
             stamp: look.stamp.filter(|_| look.is_without_store()),
-            only_for: if sharing == Sharing::Alone { identity.clone() } else { None },
+            only_for: if sharing.alone { identity.clone() } else { None },
         };
         // Nothing in the store tells what began before a write through another process: only what has just begun
         // is joined, as a copy is believed no longer where nobody says anything.
-        let wanted = match sharing {
-            _ if look.is_without_store() => {
-                Instant::now().checked_sub(UNSTORED_JOINING).map(Wanted::StrictlySince)
-            }
-            Sharing::Since(since) => Some(Wanted::Since(since)),
-            Sharing::All | Sharing::Alone => None,
+        let wanted = if look.is_without_store() {
+            Instant::now().checked_sub(UNSTORED_JOINING).map(Wanted::StrictlySince)
+        } else {
+            sharing.since.map(Wanted::Since)
         };
         let (shared, read, look) = (Arc::clone(&self.shared), read.clone(), look.clone());
         self.flights.join(id, identity, wanted.unwrap_or(Wanted::Any), |landing| {
@@ -252,15 +253,26 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.shared.too_large.lasts(&read.key)
     }
 
-    /// Remembers for a moment that this collection cannot be filled.
+    /// Remembers for a moment that the upstream does not do its work for this collection.
     pub fn remember_failed(&self, read: &Read) {
         self.shared.failed.begin(&read.key);
     }
 
-    /// Whether it could not be filled a moment ago: who has a stale entry need not wait for the next try.
+    /// Whether it did not do that a moment ago: who has a stale entry need not wait for the next try.
     #[must_use]
     pub fn has_failed(&self, read: &Read) -> bool {
         self.shared.failed.lasts(&read.key)
+    }
+
+    /// Remembers for a moment that filling this collection was in vain.
+    pub fn remember_unrenewed(&self, read: &Read) {
+        self.shared.unrenewed.begin(&read.key);
+    }
+
+    /// Whether that was in vain a moment ago: where nobody waits for it, it is not tried again at once.
+    #[must_use]
+    pub fn is_unrenewed(&self, read: &Read) -> bool {
+        self.shared.unrenewed.lasts(&read.key)
     }
 
     /// Deletes an entry of which the upstream says that there is no such thing. Takes at most the store's
@@ -285,15 +297,13 @@ pub enum StoreHealth {
     Absent,
 }
 
-/// With whom a flight may be shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// With all who want the same.
-    All,
-    /// With those who want the same, but it must have begun at this moment or later.
-    Since(Instant),
+/// With whom a flight may be shared; by default with all who want the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
     /// With the same caller only.
-    Alone,
+    pub alone: bool,
+    /// It must have begun at this moment or later.
+    pub since: Option<Instant>,
 }
 
 /// After a fill that failed, who has a stale entry is given that for so long without another try.
@@ -336,7 +346,7 @@ mod tests {
         let Class::Read(read) = class else { panic!("a read") };
         let cache = Cache::<()>::new(&config, Clock::system(), Arc::default()).unwrap();
         let look = cache.look(&read).await;
-        let fill = || cache.fill(&read, &look, None, Sharing::All, std::future::pending);
+        let fill = || cache.fill(&read, &look, None, Sharing::default(), std::future::pending);
         assert!(fill().led);
         tokio::time::advance(UNSTORED_JOINING).await;
         assert!(!fill().led, "it has just begun");

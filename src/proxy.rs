@@ -72,7 +72,7 @@ impl Proxy {
                 .map_err(Unusable::Identity)?,
             cache: Cache::new(config, clock.clone(), Arc::clone(&telemetry))?,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
-            pages: Pages::new(config),
+            pages: Pages::new(config, Arc::clone(&telemetry)),
             forwarder: Forwarder::new(upstream, tasks.clone()),
             clock,
             tasks,

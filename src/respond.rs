@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::{
     rendered::Rendered,
-    status::{CACHE_STATUS, CacheStatus},
+    status::{Because, CACHE_STATUS, CacheStatus},
 };
 use crate::{
     body::Body,
@@ -88,9 +88,9 @@ pub fn not_cached() -> Response<Body> {
     answer
 }
 
-/// Why there is no page: the upstream's own answer where it gave one.
+/// Why there is no page: the upstream's own answer where it gave one. `because` says why it was asked.
 #[must_use]
-pub fn failed(error: &FillError) -> Response<Body> {
+pub fn failed(error: &FillError, because: Because) -> Response<Body> {
     let (mut answer, status) = match error {
         FillError::Answered(answered) => (passed_on(answered), Some(answered.status)),
         FillError::Upstream(error) => (unanswered(error), None),
@@ -99,7 +99,7 @@ pub fn failed(error: &FillError) -> Response<Body> {
             (broken_off(), None)
         }
     };
-    answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Failed { status }.value());
+    answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Failed { because, status }.value());
     answer
 }
 

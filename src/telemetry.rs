@@ -21,6 +21,7 @@ pub struct Telemetry {
     fills: AtomicU64,
     failed_fills: AtomicU64,
     differing: AtomicU64,
+    pages_made: AtomicU64,
     key_fetches: AtomicU64,
     signature_checks: AtomicU64,
     unverified: AtomicU64,
@@ -115,6 +116,11 @@ impl Telemetry {
         }
     }
 
+    /// A page was rendered, or one that was rendered was coded: work that is done once and not for each request.
+    pub fn page_made(&self) {
+        self.pages_made.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The published keys are fetched.
     pub fn key_fetch(&self) {
         self.key_fetches.fetch_add(1, Ordering::Relaxed);
@@ -154,6 +160,7 @@ impl Telemetry {
             ("fills", &self.fills),
             ("failed_fills", &self.failed_fills),
             ("differing", &self.differing),
+            ("pages_made", &self.pages_made),
             ("key_fetches", &self.key_fetches),
             ("signature_checks", &self.signature_checks),
             ("unverified", &self.unverified),

@@ -82,6 +82,8 @@ struct Running<V, E> {
     outcome: watch::Receiver<Outcome<V, E>>,
     /// The one in whose place this one came, because it had begun too early for somebody.
     overtaken: Option<watch::Receiver<Outcome<V, E>>>,
+    /// It has ended, and is remembered only for the one that it has overtaken and that still flies.
+    ended: bool,
 }
 
 impl<V: Clone, E: Clone> Running<V, E> {
@@ -128,7 +130,9 @@ where
     {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut overtaken = None;
-        if let Some(running) = flights.get(&id) {
+        if let Some(running) = flights.get(&id).filter(|running| running.ended) {
+            overtaken.clone_from(&running.overtaken);
+        } else if let Some(running) = flights.get(&id) {
             let early = wanted.began().is_some_and(|since| running.began < since);
             let bounded = matches!(wanted, Wanted::Since(_)) && running.has_overtaken_one_that_flies();
             if !early || bounded {
@@ -138,7 +142,8 @@ where
         }
         let (sender, outcome) = watch::channel(None);
         let began = Instant::now();
-        let running = Running { leader: leader.clone(), began, outcome: outcome.clone(), overtaken };
+        let running =
+            Running { leader: leader.clone(), began, outcome: outcome.clone(), overtaken, ended: false };
         flights.insert(id.clone(), running);
         drop(flights);
         let landing = Landing { flights: self.clone(), id, outcome: Some(sender) };
@@ -152,17 +157,31 @@ where
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| id.route != route);
     }
 
-    fn remove(&self, id: &FlightId, mine: &watch::Sender<Outcome<V, E>>) {
+    /// Lets nobody join any more, then tells the callers; all at once, so that who ends at the same time sees both.
+    fn end(&self, id: &FlightId, mine: watch::Sender<Outcome<V, E>>, outcome: Outcome<V, E>) {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_mine(flights.get(id), mine) {
+        let stands = match flights.get_mut(id) {
+            Some(running) if is(&running.outcome, &mine) => {
+                running.ended = true;
+                running.has_overtaken_one_that_flies()
+            }
+            Some(running) => !(running.ended && running.overtaken.as_ref().is_some_and(|one| is(one, &mine))),
+            None => false,
+        };
+        if !stands {
             flights.remove(id);
         }
+        if outcome.is_some() {
+            mine.send_replace(outcome);
+        }
+        drop(mine);
+        drop(flights);
     }
 }
 
 /// After a detach, or when it was overtaken, another flight may stand there under an equal id.
-fn is_mine<V, E>(running: Option<&Running<V, E>>, mine: &watch::Sender<Outcome<V, E>>) -> bool {
-    running.is_some_and(|running| mine.subscribe().same_channel(&running.outcome))
+fn is<V, E>(one: &watch::Receiver<Outcome<V, E>>, mine: &watch::Sender<Outcome<V, E>>) -> bool {
+    mine.subscribe().same_channel(one)
 }
 
 /// How a flight's task ends it. Dropped without a word, the callers learn that it failed to end.
@@ -188,18 +207,26 @@ where
         }
     }
 
-    /// Whether it can still be joined: no write has detached it, and no younger one has taken its place.
+    /// Whether what it brings is the newest: no write has detached it, no younger one has taken its place, and none
+    /// of its key that began later, whoever's, was told the same. From then on those that began earlier are not.
     #[must_use]
-    pub fn is_current(&self) -> bool {
-        let flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.outcome.as_ref().is_some_and(|mine| is_mine(flights.get(&self.id), mine))
+    pub fn is_newest(&self) -> bool {
+        let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine =
+            |running: &&Running<V, E>| self.outcome.as_ref().is_some_and(|mine| is(&running.outcome, mine));
+        let Some(began) = flights.get(&self.id).filter(mine).map(|running| running.began) else {
+            return false;
+        };
+        flights.retain(|id, running| {
+            running.ended || running.began >= began || id.key != self.id.key || id.route != self.id.route
+        });
+        true
     }
 
     /// Lets nobody join any more, then tells the callers.
     pub fn finish(mut self, outcome: Result<V, E>) {
         if let Some(sender) = self.outcome.take() {
-            self.flights.remove(&self.id, &sender);
-            sender.send_replace(Some(outcome));
+            self.flights.end(&self.id, sender, Some(outcome));
         }
     }
 }
@@ -211,7 +238,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(sender) = self.outcome.take() {
-            self.flights.remove(&self.id, &sender);
+            self.flights.end(&self.id, sender, None);
         }
     }
 }
@@ -275,8 +302,8 @@ mod tests {
             let (land, landed) = oneshot::channel::<u32>();
             let flight = flights.join(id(0), None, wanted, |landing| async move {
                 let value = landed.await.unwrap();
-                let current = u32::from(landing.is_current());
-                landing.finish(Ok(value + current));
+                let newest = u32::from(landing.is_newest());
+                landing.finish(Ok(value + newest));
             });
             (flight, land)
         };
@@ -297,6 +324,60 @@ mod tests {
         land_young.send(20).unwrap();
         assert_eq!(third.outcome().await, Some(Ok(20)), "and so was this one");
         assert_eq!(joined.outcome().await, young.outcome().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_overtaken_counts_until_it_ends_though_the_one_in_its_place_has_landed() {
+        let flights = Flights::<u32, ()>::default();
+        let fly = |wanted| {
+            let (land, landed) = oneshot::channel::<u32>();
+            let flight = flights.join(id(0), None, wanted, |landing| async move {
+                landing.finish(Ok(landed.await.unwrap()));
+            });
+            (flight, land)
+        };
+        let later = async || {
+            tokio::time::advance(std::time::Duration::from_secs(2)).await;
+            Wanted::Since(Instant::now())
+        };
+        let (old, land_old) = fly(Wanted::Any);
+        let (young, land_young) = fly(later().await);
+        land_young.send(2).unwrap();
+        assert_eq!(young.outcome().await, Some(Ok(2)));
+        let (third, land_third) = fly(Wanted::Any);
+        assert!(third.led, "what has landed is not joined");
+        let (fourth, _) = fly(later().await);
+        assert!(!fourth.led && fourth.bounded, "two fly");
+        land_third.send(3).unwrap();
+        assert_eq!(fourth.outcome().await, Some(Ok(3)));
+        land_old.send(1).unwrap();
+        assert_eq!(old.outcome().await, Some(Ok(1)));
+        assert!(flights.0.lock().unwrap().is_empty(), "nothing is remembered when all have landed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_those_of_one_key_none_that_began_earlier_is_the_newest_after_a_later_one() {
+        let flights = Flights::<bool, ()>::default();
+        let fly = |only_for: Option<&str>| {
+            let (land, landed) = oneshot::channel::<()>();
+            let id = FlightId { only_for: only_for.map(Into::into), ..id(0) };
+            let flight = flights.join(id, None, Wanted::Any, |landing| async move {
+                landed.await.unwrap();
+                let newest = landing.is_newest();
+                landing.finish(Ok(newest));
+            });
+            (flight, land)
+        };
+        let mut flying = Vec::new();
+        for only_for in [Some("a"), None, Some("b")] {
+            flying.push(fly(only_for));
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        }
+        for (place, newest) in [(1, true), (1, true), (0, false)] {
+            let (flight, land) = flying.remove(place);
+            land.send(()).unwrap();
+            assert_eq!(flight.outcome().await, Some(Ok(newest)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

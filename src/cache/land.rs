@@ -51,8 +51,9 @@ impl Shared {
         let age = Age::since(fill.began);
         let landed = |stored| Landed { entry: Arc::clone(&entry), age, stored };
         let left = read.route.life().saturating_sub(age.get());
-        let current = state.epoch() == look.epoch && landing.is_current();
-        if look.generation.is_none() || !current || left.is_zero() {
+        let storable = look.generation.is_some() && state.epoch() == look.epoch && !left.is_zero();
+        // Asked last: it ends what began earlier.
+        if !storable || !landing.is_newest() {
             return landing.finish(Ok(landed(false)));
         }
         let put = self.put(read, state, &entry, left);

@@ -1,5 +1,7 @@
 //! The upstream's yes to a caller: remembered, or asked for; and what its answers say of a token.
 
+use http::StatusCode;
+
 use super::{Proxy, read::Declined};
 use crate::{
     admit::{Caller, Standing},
@@ -85,11 +87,28 @@ impl Proxy {
         differs
     }
 
+    /// Where something stale may be served, a failure is remembered for a moment – but not one that is the token's
+    /// matter: others may fare better.
+    fn remember_failure(&self, read: &Read, error: &FillError) {
+        let is_refused = match error {
+            FillError::Answered(answered) => {
+                matches!(answered.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            }
+            _ => false,
+        };
+        if read.route.life() > read.route.ttl && !is_refused {
+            self.0.cache.remember_unrenewed(read);
+            if error.is_outage() {
+                self.0.cache.remember_failed(read);
+            }
+        }
+    }
+
     /// What the upstream's answer to a request of our own says about the token and the collection.
     pub(super) fn conclude(&self, read: &Read, caller: &Caller, answer: Result<Option<u64>, &FillError>) {
         let route = &read.route.name;
-        if answer.is_err_and(FillError::is_outage) && !read.route.stale.if_error.is_zero() {
-            self.0.cache.remember_failed(read);
+        if let Err(error) = answer {
+            self.remember_failure(read, error);
         }
         match answer {
             Ok(total) => self.0.admission.vouch(caller, total),

@@ -48,15 +48,17 @@ impl From<FillError> for Declined {
 
 impl Proxy {
     pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {
-        let answered = match self.0.admission.caller(read, request.headers()) {
-            Ok(_) if self.0.cache.is_too_large(read) => Err(Declined::Forward(Reason::TooLarge)),
-            Ok(caller) => match self.0.admission.verify(&caller).await {
-                Ok(()) => self.serve(read, &caller).await,
-                Err(reason) => Err(Declined::Forward(reason)),
-            },
-            Err(reason) => Err(Declined::Forward(reason)),
+        let caller = match self.0.admission.caller(read, request.headers()) {
+            Ok(_) if self.0.cache.is_too_large(read) => Err(Reason::TooLarge),
+            Ok(caller) => self.0.admission.verify(&caller).await.map(|()| caller),
+            Err(reason) => Err(reason),
         };
-        match answered {
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(reason) => return self.forward(request, reason).await,
+        };
+        let (look, usable) = self.find(read).await;
+        match self.serve(read, &caller, &look, usable).await {
             Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
                 Ok(rendered) => {
                     self.0.telemetry.read(served.status.is_hit());
@@ -65,48 +67,55 @@ impl Proxy {
                 Err(_) => respond::internal(),
             },
             Err(Declined::Forward(reason)) => self.forward(request, reason).await,
-            Err(Declined::Failed(error)) => respond::failed(&error),
+            Err(Declined::Failed(error)) => respond::failed(&error, usable.because()),
             Err(Declined::NotCached) => respond::not_cached(),
         }
     }
 
-    async fn serve(&self, read: &Read, caller: &Caller) -> Result<Served, Declined> {
-        let mut look = self.0.cache.look(read).await;
-        let mut usable = self.usable(read, &look);
-        // Another process may have filled it anew a moment ago.
+    /// What there is, and what it is to this request.
+    async fn find(&self, read: &Read) -> (Look, Usable) {
+        let look = self.0.cache.look(read).await;
+        let usable = self.usable(read, &look);
         if usable == Usable::Not(Because::Request) && look.hit.as_ref().is_some_and(|hit| hit.near) {
-            look = self.0.cache.look_in_store(read).await;
-            usable = self.usable(read, &look);
+            // Another process may have filled it anew a moment ago.
+            let look = self.0.cache.look_in_store(read).await;
+            let usable = self.usable(read, &look);
+            return (look, usable);
         }
+        (look, usable)
+    }
+
+    async fn serve(
+        &self,
+        read: &Read,
+        caller: &Caller,
+        look: &Look,
+        usable: Usable,
+    ) -> Result<Served, Declined> {
         // Another request's fill may have found so while this one looked.
         if self.0.cache.is_too_large(read) {
             return Err(Declined::Forward(Reason::TooLarge));
         }
         let standing = self.0.admission.standing(caller);
         if read.demand.only_if_cached {
-            return cached_only(read, &look, usable, standing);
+            return cached_only(read, look, usable, standing);
         }
         // The object itself is the question, and its answer the fill.
         if read.route.kind == RouteKind::Single && standing == Standing::Unknown {
-            let (because, detail) = match look.hit {
-                Some(_) => (Because::Request, Some(FillDetail::Question)),
-                None => (Because::Miss, None),
-            };
-            return self.refill(read, caller, &look, because, detail).await;
+            let detail = look.hit.as_ref().map(|_| FillDetail::Question);
+            return self.refill(read, caller, look, usable.because(), detail).await;
         }
         match (&look.hit, usable) {
             (Some(hit), Usable::Fresh | Usable::JustFilled) => self.hit(read, caller, hit, usable).await,
             (Some(hit), Usable::Stale(detail)) if may_read(standing, &hit.entry) => {
-                if detail == HitDetail::WhileRevalidate && !self.0.cache.has_failed(read) {
+                if detail == HitDetail::WhileRevalidate && !self.0.cache.is_unrenewed(read) {
                     // Nobody waits for it. Where one flies already, that is it.
-                    drop(self.flight(read, caller, &look, Sharing::All));
+                    drop(self.flight(read, caller, look, Sharing::default()));
                 }
                 Ok(served(read, hit, Some(detail)))
             }
             // Past its ttl it serves nobody whose right to it is not known.
-            (_, Usable::Stale(_)) => self.miss(read, caller, &look, Because::Stale).await,
-            (_, Usable::Not(because)) => self.miss(read, caller, &look, because).await,
-            (None, _) => self.miss(read, caller, &look, Because::Miss).await,
+            _ => self.miss(read, caller, look, usable.because()).await,
         }
     }
 
@@ -217,12 +226,12 @@ impl Proxy {
         because: Because,
         detail: Option<FillDetail>,
     ) -> Result<Served, Declined> {
-        let flight = self.flight(read, caller, look, Sharing::Alone);
-        let led = flight.led;
+        let flight = self.flight(read, caller, look, Sharing { alone: true, ..sharing(read) });
+        let (led, bounded) = (flight.led, flight.bounded.then_some(FillDetail::RefreshBounded));
         let landed = landed(flight.outcome().await)?;
         // Its total is its own; only the upstream's yes may have been lost meanwhile.
         self.proof_after_flight(read, caller, &landed.entry).await?;
-        Ok(filled(landed, look, because, !led, detail))
+        Ok(filled(landed, look, because, !led, bounded.or(detail)))
     }
 
     fn flight(
@@ -258,7 +267,7 @@ impl Proxy {
 /// Which flights a request may join: who wants the newest takes none that began long before.
 fn sharing(read: &Read) -> Sharing {
     let since = read.demand.max_age.and_then(|max| Instant::now().checked_sub(max.max(REFRESH_BOUND)));
-    since.map_or(Sharing::All, Sharing::Since)
+    Sharing { alone: false, since }
 }
 
 /// Whether the upstream's word ends the entry: nobody is to be shown what is not there, or is for nobody, while

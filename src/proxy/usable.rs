@@ -24,6 +24,18 @@ pub(super) enum Usable {
     Not(Because),
 }
 
+impl Usable {
+    /// Why a request for which it is this is not answered from it after all.
+    pub(super) fn because(self) -> Because {
+        match self {
+            // Fresh, so it is the request's token that may not have it.
+            Self::Fresh | Self::JustFilled => Because::Request,
+            Self::Stale(_) => Because::Stale,
+            Self::Not(because) => because,
+        }
+    }
+}
+
 /// Judges an entry of this age; `failed` says whether filling it anew has failed a moment ago.
 pub(super) fn judge(route: &Route, demand: &Demand, age: Duration, failed: impl FnOnce() -> bool) -> Usable {
     let past = age.checked_sub(route.ttl);

@@ -14,6 +14,7 @@ use crate::{
     classify::{PageAsked, Read, coding::Coding},
     config::{Config, RouteKind},
     page::keep,
+    telemetry::Telemetry,
 };
 
 /// A smaller body is not coded where it need not be: it fits a packet as it is.
@@ -35,6 +36,7 @@ pub struct Rendered {
 pub struct Pages {
     made: Cache<Id, Rendered, Weight, RandomState>,
     zone: TimeZone,
+    telemetry: Arc<Telemetry>,
 }
 
 /// What a page is made of.
@@ -64,9 +66,9 @@ pub struct Unrendered;
 impl Pages {
     /// No pages yet.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, telemetry: Arc<Telemetry>) -> Self {
         let made = bounded::by_bytes(config.store.page_bytes, Weight);
-        Self { made, zone: config.time_zone.clone() }
+        Self { made, zone: config.time_zone.clone(), telemetry }
     }
 
     /// The page that was asked for, of this entry as it is to be seen on this day.
@@ -98,6 +100,7 @@ impl Pages {
         M: FnOnce() -> Option<Rendered> + Send + 'static,
     {
         let making = async {
+            self.telemetry.page_made();
             match tokio::task::spawn_blocking(make()).await {
                 Ok(Some(rendered)) => Ok(rendered),
                 Ok(None) | Err(_) => Err(Unrendered),

@@ -34,6 +34,8 @@ pub enum CacheStatus {
     },
     /// A fill was tried and failed.
     Failed {
+        /// Why an entry did not serve.
+        because: Because,
         /// The upstream's status, where it answered.
         status: Option<StatusCode>,
     },
@@ -98,8 +100,10 @@ impl fmt::Display for CacheStatus {
                 out.write_str(if *stored { "; stored" } else { "" })?;
                 detail.map_or(Ok(()), |detail| write!(out, "; detail={detail}"))
             }
-            Self::Failed { status: Some(status) } => write!(out, "fwd=miss; fwd-status={}", status.as_u16()),
-            Self::Failed { status: None } => out.write_str("fwd=miss; detail=unanswered"),
+            Self::Failed { because, status: Some(status) } => {
+                write!(out, "fwd={because}; fwd-status={}", status.as_u16())
+            }
+            Self::Failed { because, status: None } => write!(out, "fwd={because}; detail=unanswered"),
             Self::NotCached => out.write_str("detail=only-if-cached"),
             Self::Bypass(reason) => write!(out, "fwd=bypass; detail={reason}"),
         }

@@ -9,12 +9,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod directives;
 mod forwarding;
+mod http;
 mod jwks;
 mod line;
 mod near;
 mod reads;
 mod session;
+mod stale;
 mod store;
 mod support;
 mod time;

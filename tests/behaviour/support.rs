@@ -8,21 +8,21 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use catproxy::{
     clock::Clock,
     config::{
-        Config,
+        Config, Route, Stale,
         check::{Origin, Overrides, Setting, load},
         profile::Profile,
     },
     proxy::Proxy,
     server::{Server, Stopped},
 };
-use fake_abconnect::{FakeAbconnect, Options, Running};
+use fake_abconnect::{FakeAbconnect, Gate, Options, Running};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -61,6 +61,11 @@ impl Setup {
         self
     }
 
+    /// With entries in this server, or in memory.
+    pub fn on(server: Option<&RedisServer>) -> Self {
+        server.map_or_else(Self::new, |server| Self::new().redis(server))
+    }
+
     /// Keeps entries in this server.
     pub fn redis(mut self, server: &RedisServer) -> Self {
         self.redis_url = Some(server.url());
@@ -76,6 +81,22 @@ impl Setup {
     pub fn config(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
+    }
+
+    /// Another configuration of every route.
+    pub fn routes(self, change: impl Fn(&mut Route) + 'static) -> Self {
+        self.config(move |config| {
+            for route in &mut config.routes {
+                change(Arc::get_mut(route).expect("a route that nobody runs yet"));
+            }
+        })
+    }
+
+    /// Entries are served so many seconds past their ttl.
+    pub fn stale(self, while_revalidate: u64, if_error: u64) -> Self {
+        let seconds = Duration::from_secs;
+        let stale = Stale { while_revalidate: seconds(while_revalidate), if_error: seconds(if_error) };
+        self.routes(move |route| route.stale = stale)
     }
 
     /// The upstream and a proxy in front of it.
@@ -143,6 +164,29 @@ impl Bench {
         self.proxy.get_as(token, target).await
     }
 
+    /// A GET with this token and more fields.
+    pub async fn get_with(&self, token: &str, target: &str, fields: &[(&str, &str)]) -> Reply {
+        self.proxy.send_as(token, "GET", target, fields).await
+    }
+
+    /// A GET that goes on while the test does something else.
+    pub fn reading(&self, token: &str, target: &str, fields: &[(&str, &str)]) -> JoinHandle<Reply> {
+        self.proxy.reading(token, target, fields)
+    }
+
+    /// Gives seller 42 this name past the proxy: nothing is voided by it.
+    pub async fn rename_past_the_proxy(&self, name: &str) {
+        let token = format!("Bearer {}", self.upstream.token("demo"));
+        let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        let body = format!(r#"{{"name":"{name}","customerDisplayId":1,"isActive":true}}"#);
+        send(self.upstream.addr(), "PUT", "/api/Seller/42", &fields, &body).await.is(200);
+    }
+
+    /// How often this was counted.
+    pub fn count(&self, name: &str) -> u64 {
+        self.proxy.inside.telemetry().count(name)
+    }
+
     /// A write with a fresh token of the user `demo`.
     pub async fn write(&self, method: &str, target: &str, body: &str) -> Reply {
         let token = format!("Bearer {}", self.upstream.token("demo"));
@@ -183,6 +227,23 @@ impl Door {
     /// One request on a connection of its own.
     pub async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Reply {
         send(self.address, method, target, fields, body).await
+    }
+
+    /// One request without a body, with this token.
+    pub async fn send_as(&self, token: &str, method: &str, target: &str, fields: &[(&str, &str)]) -> Reply {
+        let token = format!("Bearer {token}");
+        self.send(method, target, &[&[("Authorization", token.as_str())], fields].concat(), "").await
+    }
+
+    /// A GET that goes on while the test does something else.
+    pub fn reading(&self, token: &str, target: &str, fields: &[(&str, &str)]) -> JoinHandle<Reply> {
+        let (address, target) = (self.address, target.to_owned());
+        let mut owned = vec![("Authorization".to_owned(), format!("Bearer {token}"))];
+        owned.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        tokio::spawn(async move {
+            let fields: Vec<_> = owned.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            send(address, "GET", &target, &fields, "").await
+        })
     }
 }
 
@@ -260,6 +321,62 @@ impl Reply {
             "{how} was expected, not {status:?}: {self:?}"
         );
         self
+    }
+
+    /// Asserts where it came from: all of `Cache-Status`, which must be what RFC 9211 allows, but for a ttl.
+    #[track_caller]
+    pub fn was(&self, how: &str) -> &Self {
+        let parameters = self.cache_status();
+        let shown: Vec<String> = parameters
+            .into_iter()
+            .filter(|(name, _)| name != "ttl")
+            .map(|(name, value)| if value.is_empty() { name } else { format!("{name}={value}") })
+            .collect();
+        assert_eq!(shown.join("; "), how, "{self:?}");
+        self
+    }
+
+    /// The `ttl` of `Cache-Status`, in seconds.
+    #[track_caller]
+    pub fn ttl(&self) -> i64 {
+        let ttl = self.cache_status().into_iter().find(|(name, _)| name == "ttl");
+        ttl.unwrap_or_else(|| panic!("a ttl in {self:?}")).1.parse().expect("a number")
+    }
+
+    /// The parameters of our member of `Cache-Status`, which must be the only one; `""` for those without a
+    /// value. Read as strictly as RFC 8941 section 4.2 asks for.
+    #[track_caller]
+    fn cache_status(&self) -> Vec<(String, String)> {
+        let field = self.field("cache-status");
+        let mut parts = field.split(';');
+        assert_eq!(parts.next(), Some("catproxy"), "{self:?}");
+        let of = |characters: &str, text: &str, more: &str| {
+            let fits = |symbol: char| symbol.is_ascii_alphanumeric() || more.contains(symbol);
+            text.starts_with(|first: char| first.is_ascii_alphabetic() || characters.contains(first))
+                && text.chars().all(fits)
+        };
+        let token = |text: &str| of("*", text, "!#$%&'*+-.^_`|~:/");
+        let integer = |text: &str| {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            (1..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+        };
+        let read = |part: &str| {
+            let (name, value) =
+                part.trim_start_matches(' ').split_once('=').unwrap_or((part.trim_start(), ""));
+            let good = match name {
+                "hit" | "stored" | "collapsed" => value.is_empty(),
+                "fwd" | "detail" => token(value),
+                "ttl" | "fwd-status" => integer(value),
+                _ => false,
+            };
+            assert!(good, "{part:?} in {field:?}");
+            (name.to_owned(), value.to_owned())
+        };
+        let read: Vec<_> = parts.map(read).collect();
+        let has = |wanted: &str| read.iter().filter(|(name, _)| name == wanted).count();
+        assert!(read.iter().all(|(name, _)| has(name) == 1), "{field:?}");
+        assert!(has("hit") + has("fwd") <= 1, "RFC 9211 section 2.2: one of both, in {field:?}");
+        read
     }
 
     #[track_caller]
@@ -430,4 +547,22 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() ->
         }
     };
     assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "in vain: {what}");
+}
+
+/// Waits until so many requests have come to this gate.
+pub async fn arrived(gate: &Gate, count: usize) {
+    let arrived = tokio::time::timeout(PATIENCE, gate.arrived(count)).await;
+    assert!(arrived.is_ok(), "in vain: {count} requests at {gate:?}, not {}", gate.arrived_so_far());
+}
+
+/// Runs it anew until it took less time than that: what is promised for so long cannot be seen where the machine
+/// stood still meanwhile. What it gives is to be judged afterwards.
+pub async fn within<T, F: Future<Output = T>>(limit: Duration, mut run: impl FnMut() -> F) -> T {
+    loop {
+        let began = Instant::now();
+        let ended = run().await;
+        if began.elapsed() < limit {
+            return ended;
+        }
+    }
 }

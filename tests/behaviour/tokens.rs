@@ -18,8 +18,7 @@ fn page_of(total: usize) -> String {
 
 /// A read that goes on while the test does something else.
 fn reading(bench: &Bench, target: &str, token: &str) -> JoinHandle<Reply> {
-    let (address, target, token) = (bench.proxy.address, target.to_owned(), format!("Bearer {token}"));
-    tokio::spawn(async move { send(address, "GET", &target, &[("Authorization", &token)], "").await })
+    bench.reading(token, target, &[])
 }
 
 #[tokio::test]
