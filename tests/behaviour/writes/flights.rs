@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use catproxy::config::profile::Profile;
+use catproxy::config::{StoreKind, profile::Profile};
 use fake_abconnect::{Gate, Matching};
 use tokio::task::JoinHandle;
 
-use crate::support::{Bench, Door, RedisServer, Reply, Setup, reading, until};
+use crate::support::{Bench, Door, RedisServer, Reply, Setup, free_port, reading, until};
 
 const NEW_NAME: &str = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
 
@@ -161,6 +161,8 @@ async fn what_began_before_a_write_is_neither_joined_nor_served_nor_stored() {
             let held = begun.begin(&bench, &token).await;
             begun.write(&bench.proxy, &token).await;
             let landed = begun.is_neither_joined_nor_served(&bench, &token, held).await;
+            // Nothing was put in the place of what the reads have filled.
+            assert!(landed.field("cache-status").starts_with("catproxy; hit"), "{begun:?}: {landed:?}");
             if matches!(begun, Begun::QuestionOfTotal) {
                 // What it was told is not what is there.
                 let status = landed.field("cache-status");
@@ -169,6 +171,21 @@ async fn what_began_before_a_write_is_neither_joined_nor_served_nor_stored() {
             let after = bench.get_as(&token, begun.target()).await;
             assert!(after.field("cache-status").starts_with("catproxy; hit"), "{begun:?}: {after:?}");
             begun.expect_new(&after, "read once more");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_began_without_a_store_before_a_write_is_neither_joined_nor_served() {
+    for begun in [Begun::FirstPage, Begun::LaterPage, Begun::Object, Begun::NoCache] {
+        let nowhere = format!("redis://127.0.0.1:{}", free_port());
+        let absent = begun.setup().config(|config| config.store.kind = StoreKind::Absent);
+        for setup in [begun.setup().redis_at(nowhere), absent] {
+            let bench = setup.start().await;
+            let token = bench.upstream.token("demo");
+            let held = begun.begin(&bench, &token).await;
+            begun.write(&bench.proxy, &token).await;
+            begun.is_neither_joined_nor_served(&bench, &token, held).await;
         }
     }
 }
