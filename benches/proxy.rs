@@ -172,17 +172,16 @@ async fn warmth(
 /// A write through one proxy, and when another one on the same Redis knows of it.
 async fn told(upstream: &Running, [one, other]: &[Proxy; 2], times: usize) {
     let (mut client, token) = (Client::new(one.address), upstream.token("demo"));
-    let mut changes = other.inside.store_changes().expect("copies in the process");
-    changes.wait_for(|change| change.count > 0).await.expect("a proxy");
+    let mut told = other.inside.told_by_store().expect("copies in the process");
+    told.wait_for(|told| told.count > 0).await.expect("a proxy");
     let mut row = Row::new("told of a write, after its answer".to_owned(), "");
     for _ in 0..=times.max(1) {
         // A write voids what stands: a fill makes it stand.
         client.read(&token, LISTS[0].1).await;
-        changes.mark_unchanged();
+        let before = told.borrow_and_update().count;
         client.write(&token).await;
         let answered = Instant::now();
-        let told = changes.wait_for(|change| change.key.as_deref() == Some("cat_gen_sellers"));
-        told.await.expect("a proxy");
+        told.wait_for(|told| told.of("cat_gen_sellers", before)).await.expect("a proxy");
         row.add(Sample { took: answered.elapsed(), cache_status: String::new() });
     }
     row.print(LATENCY.as_secs_f64() * 1e3);

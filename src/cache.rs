@@ -34,7 +34,7 @@ use jiff::{civil::Date, tz::TimeZone};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Change};
+pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Told};
 use self::{
     fault::Fault,
     flight::{FlightId, Flights, Wanted},
@@ -165,8 +165,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
     #[must_use]
-    pub fn changes(&self) -> Option<watch::Receiver<Change>> {
-        self.shared.near.as_ref().map(|near| near.changes())
+    pub fn told(&self) -> Option<watch::Receiver<Told>> {
+        self.shared.near.as_ref().map(|near| near.told())
     }
 
     /// Commands sent to the store since the start; 0 where it takes none.

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     admit::{Admission, token},
     body::Body,
-    cache::{Cache, Change, StoreHealth, UnusableStore},
+    cache::{Cache, StoreHealth, Told, UnusableStore},
     classify::{Class, Classifier, Effect, Reason},
     clock::Clock,
     config::Config,
@@ -88,8 +88,8 @@ impl Proxy {
 
     /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
     #[must_use]
-    pub fn store_changes(&self) -> Option<watch::Receiver<Change>> {
-        self.0.cache.changes()
+    pub fn told_by_store(&self) -> Option<watch::Receiver<Told>> {
+        self.0.cache.told()
     }
 
     /// How the store is.

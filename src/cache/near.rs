@@ -8,6 +8,7 @@
 //! a second, whatever else this process is busy with.
 
 use std::{
+    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, PoisonError, RwLock,
@@ -25,6 +26,8 @@ use super::{
 };
 use crate::bounded;
 
+/// What the store said last is remembered so far back, for who waits for it.
+const REMEMBERED: usize = 64;
 /// Keys that share a counter are dropped together; more counters than keys would serve nobody.
 const SLOTS: usize = 1024;
 
@@ -45,16 +48,35 @@ pub(super) struct Near {
     lease: AtomicU64,
     /// Of the server that the lease is about.
     run_id: RwLock<Option<Arc<str>>>,
-    changes: watch::Sender<Change>,
+    told: watch::Sender<Told>,
 }
 
-/// What the store said last of its keys, unasked.
+/// What the store has said of its keys, unasked.
 #[derive(Clone, Debug, Default)]
-pub struct Change {
+pub struct Told {
     /// How often it has said something, connections made and lost among it.
     pub count: u64,
-    /// The key that changed, prefix included; `None`: any may have.
-    pub key: Option<Arc<str>>,
+    /// What it said last, prefix included; `None`: any key may have changed.
+    last: VecDeque<Option<Arc<str>>>,
+}
+
+impl Told {
+    /// Whether it was said, after it had said something `count` times, that this key (prefix included) may have
+    /// changed. What is long ago counts as said.
+    #[must_use]
+    pub fn of(&self, key: &str, count: u64) -> bool {
+        let since = usize::try_from(self.count.saturating_sub(count)).unwrap_or(usize::MAX);
+        let named = |said: &Option<Arc<str>>| said.as_deref().is_none_or(|said| said == key);
+        since > self.last.len() || self.last.iter().rev().take(since).any(named)
+    }
+
+    fn add(&mut self, key: Option<Arc<str>>) {
+        self.count += 1;
+        if self.last.len() >= REMEMBERED {
+            self.last.pop_front();
+        }
+        self.last.push_back(key);
+    }
 }
 
 /// What must not have changed since the store was asked.
@@ -102,7 +124,7 @@ impl Near {
             base: Instant::now(),
             lease: AtomicU64::new(0),
             run_id: RwLock::default(),
-            changes: watch::Sender::default(),
+            told: watch::Sender::default(),
         }
     }
 
@@ -190,12 +212,12 @@ impl Near {
     }
 
     /// What the store says: pushes, and connections made and lost.
-    pub(super) fn changes(&self) -> watch::Receiver<Change> {
-        self.changes.subscribe()
+    pub(super) fn told(&self) -> watch::Receiver<Told> {
+        self.told.subscribe()
     }
 
     fn changed(&self, key: Option<Arc<str>>) {
-        self.changes.send_modify(|change| *change = Change { count: change.count + 1, key });
+        self.told.send_modify(|told| told.add(key));
     }
 
     fn slot(&self, key: &str) -> Option<&AtomicU64> {
@@ -313,5 +335,21 @@ mod tests {
         kept.prolong();
         kept.keep(kept.stamp());
         assert!(!kept.is_found());
+    }
+
+    #[test]
+    fn who_waits_for_a_key_hears_of_it_though_others_followed_and_of_what_is_long_ago() {
+        let mut told = Told::default();
+        for key in [Some("a"), Some("b"), Some("c")] {
+            told.add(key.map(Into::into));
+        }
+        assert!(told.of("a", 0) && told.of("c", 2) && told.of("b", 1));
+        assert!(!told.of("a", 1) && !told.of("c", 3) && !told.of("d", 0));
+        told.add(None);
+        assert!(told.of("d", 3), "any key may have changed");
+        for _ in 0..REMEMBERED {
+            told.add(Some("x".into()));
+        }
+        assert!(!told.of("d", 4) && told.of("d", 3), "nobody remembers");
     }
 }

@@ -70,9 +70,10 @@ impl Pair {
 
     /// The wait until the second proxy was told that this key has changed.
     async fn told(&self, key: &str, change: impl Future<Output = ()>) {
-        let mut changes = self.other.inside.store_changes().unwrap();
-        let told = async { changes.wait_for(|change| change.key.as_deref() == Some(key)).await.is_ok() };
-        let (told, ()) = tokio::join!(tokio::time::timeout(PATIENCE, told), change);
+        let mut told = self.other.inside.told_by_store().unwrap();
+        let before = told.borrow_and_update().count;
+        let telling = async { told.wait_for(|told| told.of(key, before)).await.is_ok() };
+        let (told, ()) = tokio::join!(tokio::time::timeout(PATIENCE, telling), change);
         assert_eq!(told, Ok(true), "{key}");
     }
 }
@@ -108,12 +109,12 @@ async fn a_write_through_one_replica_is_seen_through_the_other_once_it_is_told()
     for round in 0..10 {
         pair.until_near().await;
         let new = format!("Round {round}");
-        let mut changes = pair.other.inside.store_changes().unwrap();
-        changes.mark_unchanged();
+        let mut told = pair.other.inside.told_by_store().unwrap();
+        let before = told.borrow_and_update().count;
         pair.rename(&new).await;
         let answered = tokio::time::Instant::now();
-        let told = changes.wait_for(|change| change.key.as_deref() == Some("cat_gen_sellers"));
-        tokio::time::timeout(PATIENCE, told).await.expect("a push").expect("a proxy");
+        let telling = told.wait_for(|told| told.of("cat_gen_sellers", before));
+        tokio::time::timeout(PATIENCE, telling).await.expect("a push").expect("a proxy");
         fastest = fastest.min(answered.elapsed());
         assert_eq!(name(&pair.read(&pair.other, &[]).await), new);
     }
@@ -237,12 +238,12 @@ async fn a_connection_that_is_cut_ends_the_copies_at_once_and_they_come_back() {
     let pair = Pair::start().await;
     for round in 0..3 {
         pair.until_near().await;
-        let mut changes = pair.other.inside.store_changes().unwrap();
-        changes.mark_unchanged();
+        let mut told = pair.other.inside.told_by_store().unwrap();
+        told.mark_unchanged();
         // Its successor does not come about either, for now.
         pair.line.hold(Said::Pushes);
         pair.line.cut(Said::Pushes);
-        tokio::time::timeout(PATIENCE, changes.changed()).await.expect("it is noticed").expect("a proxy");
+        tokio::time::timeout(PATIENCE, told.changed()).await.expect("it is noticed").expect("a proxy");
         let new = format!("Cut {round}");
         pair.rename(&new).await;
         assert_eq!(name(&pair.read(&pair.other, &[]).await), new);
@@ -286,7 +287,7 @@ async fn without_copies_no_connection_is_held_for_pushes_and_redis_is_asked_each
         })
         .start()
         .await;
-    assert!(bench.proxy.inside.store_changes().is_none());
+    assert!(bench.proxy.inside.told_by_store().is_none());
     bench.get(SELLERS).await.is(200);
     let commands = bench.proxy.inside.store_commands();
     for _ in 0..5 {

@@ -491,15 +491,16 @@ impl RedisServer {
 
     /// One command, and the wait until this proxy has been told of all that has happened up to it.
     pub async fn command_told(&self, words: &[&str], proxy: &Proxy) -> redis::Value {
-        let mut changes = proxy.store_changes().expect("copies in the process");
-        let followed = changes.wait_for(|change| change.count > 0);
-        tokio::time::timeout(PATIENCE, followed).await.expect("a connection").expect("a proxy");
+        let mut told = proxy.told_by_store().expect("copies in the process");
+        let followed = told.wait_for(|told| told.count > 0);
+        let followed = tokio::time::timeout(PATIENCE, followed).await;
+        let before = followed.expect("a connection").expect("a proxy").count;
         // Pushes come in order: the one for this key is the last.
         let fence = format!("cat_fence_{}", FENCES.fetch_add(1, Ordering::Relaxed));
         let reply = self.command(words).await;
         self.command(&["SET", &fence, "", "PX", "1"]).await;
-        let told = changes.wait_for(|change| change.key.as_deref() == Some(&fence));
-        tokio::time::timeout(PATIENCE, told).await.expect("a push").expect("a proxy");
+        let fenced = told.wait_for(|told| told.of(&fence, before));
+        tokio::time::timeout(PATIENCE, fenced).await.expect("a push").expect("a proxy");
         reply
     }
 
