@@ -1,6 +1,7 @@
 //! The life of a request, start to finish. Only this module knows the order of the steps.
 
 mod ask;
+mod declined;
 mod read;
 mod usable;
 

@@ -11,7 +11,7 @@ mod route;
 mod settings;
 mod ui;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, fs::File, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::uri::Authority;
 use jiff::tz::TimeZone;
@@ -183,6 +183,14 @@ fn writes(texts: &[Text], problems: &mut Problems) -> Vec<WritePattern> {
         .iter()
         .filter_map(|text| problems.parse(text, "a write such as \"PUT /api/Order/{id}\"", read))
         .collect()
+}
+
+/// A file of certificate authorities.
+fn ca_file(file: &Text, problems: &mut Problems) -> Option<PathBuf> {
+    problems.parse(file, "a readable file", |path| match File::open(path) {
+        Ok(_) => Ok(PathBuf::from(path)),
+        Err(error) => Err(Fault::whole(error.to_string())),
+    })
 }
 
 /// `http[s]://host[:port]`, as TLS or not and who.

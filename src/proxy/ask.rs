@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{Proxy, read::Declined};
+use super::{Proxy, declined::Declined};
 use crate::{
     admit::{Caller, Standing},
     cache::Entry,

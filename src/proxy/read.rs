@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     Proxy,
     ask::{Proof, may_read},
+    declined::Declined,
     usable::{self, REFRESH_BOUND, Usable},
 };
 use crate::{
@@ -25,26 +26,6 @@ use crate::{
     },
     upstream::RequestBody,
 };
-
-/// Why a read is not answered from an entry.
-pub(super) enum Declined {
-    /// The upstream's own answer to the client's own request is the right one.
-    Forward(Reason),
-    /// There is no entry, and this is what the client is told.
-    Failed(FillError),
-    /// There is no entry, and the client wants nothing else.
-    NotCached,
-}
-
-impl From<FillError> for Declined {
-    fn from(error: FillError) -> Self {
-        match error {
-            FillError::TooLarge(_) => Self::Forward(Reason::TooLarge),
-            FillError::Unfit(_) | FillError::Contradiction(_) => Self::Forward(Reason::Unfit),
-            failed => Self::Failed(failed),
-        }
-    }
-}
 
 impl Proxy {
     pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {

@@ -29,7 +29,7 @@ pub(super) fn admission(
     problems: &mut Problems,
 ) -> Option<Admission> {
     let place = keys_at(raw.issuer.as_ref(), raw.keys_url.as_ref(), section, problems);
-    let ca_file = raw.ca_file.as_ref().and_then(|file| super::settings::ca_file(file, problems));
+    let ca_file = raw.ca_file.as_ref().and_then(|file| super::ca_file(file, problems));
     let keys_timeout = limits::duration(raw.keys_timeout.as_ref(), 3 * SECOND, 10 * MS..=MINUTE, problems);
     let keys_limit =
         limits::duration(raw.keys_limit.as_ref(), 10 * MINUTE, 10 * SECOND..=12 * HOUR, problems);

@@ -1,6 +1,6 @@
 //! The upstream, the store, who may read, and the bounds of a fill.
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use super::{Origin, Setting, base_url, choose, jwks, limits};
 use crate::config::{
@@ -36,7 +36,7 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
     let base = choose(raw.url, url, problems, |text, problems| {
         problems.parse(text, "a URL such as \"https://catalog.example\"", base_url)
     });
-    let ca_file = raw.ca_file.as_ref().and_then(|file| ca_file(file, problems));
+    let ca_file = raw.ca_file.as_ref().and_then(|file| super::ca_file(file, problems));
     let patience = 10 * MS..=10 * MINUTE;
     let connect_timeout =
         limits::duration(raw.connect_timeout.as_ref(), 3 * SECOND, 10 * MS..=5 * MINUTE, problems);
@@ -54,14 +54,6 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
         body_timeout,
         idle_timeout,
         idle_connections,
-    })
-}
-
-/// A file of certificate authorities.
-pub(super) fn ca_file(file: &Text, problems: &mut Problems) -> Option<PathBuf> {
-    problems.parse(file, "a readable file", |path| match File::open(path) {
-        Ok(_) => Ok(PathBuf::from(path)),
-        Err(error) => Err(Fault::whole(error.to_string())),
     })
 }
 

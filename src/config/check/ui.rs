@@ -9,7 +9,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::{Overrides, Setting, base_url, choose, limits, settings};
+use super::{Overrides, Setting, base_url, choose, limits};
 use crate::config::{
     Client, SessionKey, Ui, Upstream,
     raw::RawUi,
@@ -51,7 +51,7 @@ pub(super) fn ui(raw: RawUi, outside: Outside, problems: &mut Problems) -> Optio
         problems.parse(text, "a URL such as \"https://login.example\"", base_url)
     });
     let (tls, authority) = base.or_else(|| base_url(DEFAULT_IDENTITY).ok())?;
-    let ca_file = raw.identity_ca_file.as_ref().and_then(|file| settings::ca_file(file, problems));
+    let ca_file = raw.identity_ca_file.as_ref().and_then(|file| super::ca_file(file, problems));
     let bounds = SECOND / 100..=60 * SECOND;
     let identity_timeout = limits::duration(raw.identity_timeout.as_ref(), 10 * SECOND, bounds, problems);
     let scope =
