@@ -88,6 +88,14 @@ struct Failed<'p> {
     again: &'p str,
 }
 
+/// A page by itself about what is not there.
+#[derive(Template)]
+#[template(path = "lost.html")]
+struct Lost<'p> {
+    assets: &'p Addresses,
+    trouble: Trouble,
+}
+
 /// Whether the frontend answers a request.
 enum Whose {
     Proxys,
@@ -312,7 +320,7 @@ impl Inner {
     }
 
     fn not_found(&self, fields: &HeaderMap) -> Response<Body> {
-        let page = Failed { trouble: Trouble::NotFound, again: "/ui/" };
+        let page = Lost { assets: &self.assets.addresses, trouble: Trouble::NotFound };
         answer::html(StatusCode::NOT_FOUND, &page, fields)
     }
 }
