@@ -1,13 +1,13 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model cache-tests http-lint bench
+.PHONY: help demo test check model cache-tests http-lint browser-tests bench
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
 
 help: ## This list; demo takes options: make demo ARGS="--listen 127.0.0.1:8090"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Proxy and stand-in ABConnect in one process, and what to try
 	@scripts/install cc=build-essential
@@ -39,6 +39,10 @@ http-lint: ## List answers are sound HTTP: httplint and redbot find nothing
 	@scripts/install cc=build-essential
 	@$(PYTHON_WITH_VENV)
 	scripts/http-lint
+
+browser-tests: ## The frontend in a real browser: flows, faults, accessibility, screenshots; some minutes
+	@scripts/install cc=build-essential chromium node=nodejs npm redis-server
+	scripts/browser-tests
 
 bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
