@@ -247,3 +247,24 @@ impl Body for RequestBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_of_our_own_is_one_piece_of_known_size_and_not_printed() {
+        let mut body = RequestBody::own(Bytes::from_static(b"password=x"));
+        let progress = body.progress();
+        assert!(!body.is_empty() && !body.is_end_stream() && !progress.has_ended());
+        assert_eq!(body.size_hint().exact(), Some(10));
+        assert!(!format!("{body:?}").contains("password"), "{body:?}");
+        let frame = body.frame().await.expect("a piece").expect("whole");
+        assert_eq!(frame.into_data().ok().as_deref(), Some(b"password=x".as_slice()));
+        assert!(progress.has_ended() && body.is_end_stream());
+        assert!(body.frame().await.is_none());
+        assert!(RequestBody::own(Bytes::new()).is_empty());
+    }
+}

@@ -12,6 +12,7 @@ use catproxy::{
     ui::session::{Found, Session, Sessions, SignInError, SignedOut, is_same},
 };
 use fake_abconnect::{Access, Close, FakeAbconnect, Matching, Options, Rule, Running, User};
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::support::{CLIENT, PATIENCE, Setup, TestClock, send};
@@ -62,11 +63,13 @@ impl Desk {
     }
 
     async fn sign_in(&self, password: &str) -> Result<(Session, Vec<HeaderValue>), SignInError> {
-        self.sessions.sign_in("demo", password, HERE).await
+        let attempt = self.sessions.sign_in("demo", password, HERE);
+        tokio::time::timeout(PATIENCE, attempt).await.expect("in time")
     }
 
     async fn of(&self, browser: &Browser) -> Found {
-        self.sessions.of(&browser.fields()).await
+        let fields = browser.fields();
+        tokio::time::timeout(PATIENCE, self.sessions.of(&fields)).await.expect("in time")
     }
 
     /// How often tokens were asked for by this kind of grant.
@@ -83,6 +86,14 @@ impl Desk {
     fn stay_away(&self) {
         self.tokens_are(Rule { close: Some(Close::Reset), ..Rule::default() });
     }
+}
+
+/// Only the limit for the whole exchange ends a wait.
+fn impatient(config: &mut Config) {
+    let ui = config.ui.as_mut().expect("it is on");
+    ui.identity_timeout = Duration::from_millis(300);
+    ui.identity.head_timeout = PATIENCE * 10;
+    ui.identity.body_timeout = PATIENCE * 10;
 }
 
 fn tokens() -> Matching {
@@ -365,6 +376,10 @@ async fn a_token_of_any_usual_size_fits_into_cookies_and_comes_back() {
         desk.clock.forward(NEARLY);
         browser.take(&desk.of(&browser).await.set_cookies);
         token(&desk.of(&browser).await);
+        // A token is base64 in base64: what that costs is taken back.
+        let size: usize = browser.0.values().map(String::len).sum();
+        let token = session.authorization().len();
+        assert!(size < token + token / 10 + 200, "{size} for a token of {token}");
         parts.push(browser.0.len());
     }
     assert_eq!(parts, [1, 1, 2, 3]);
@@ -467,10 +482,11 @@ async fn signing_out_while_another_tab_waits_for_a_refresh_signs_that_out_as_wel
 #[tokio::test]
 async fn failed_attempts_are_limited_by_address_and_a_right_password_does_not_help() {
     let desk = Desk::open();
-    for _ in 0..5 {
-        assert!(matches!(desk.sign_in("wrong").await, Err(SignInError::Wrong)));
-    }
-    let refused = desk.sign_in("demo").await.unwrap_err();
+    // All at once, so that the pause cannot be over: an attempt counts from its start.
+    let mut attempts =
+        join_all((0..6).map(|number| desk.sign_in(if number < 5 { "wrong" } else { "demo" }))).await;
+    let refused = attempts.pop().unwrap().unwrap_err();
+    assert!(attempts.iter().all(|attempt| matches!(attempt, Err(SignInError::Wrong))));
     assert_eq!(refused.wait_seconds(), 1);
     assert_eq!(refused.sentence(), "Too many failed attempts: try again in 1 second.");
     assert_eq!(desk.grants("password"), 5, "the identity server is not asked");
@@ -481,11 +497,13 @@ async fn failed_attempts_are_limited_by_address_and_a_right_password_does_not_he
 #[tokio::test]
 async fn failed_attempts_are_limited_by_user_from_wherever_they_come() {
     let desk = Desk::open();
-    for number in 0..10 {
+    let attempt = |number: u8| {
         let from = IpAddr::V4(Ipv4Addr::new(10, 0, 1, number));
-        assert!(matches!(desk.sessions.sign_in("demo", "wrong", from).await, Err(SignInError::Wrong)));
-    }
-    let refused = desk.sessions.sign_in("DEMO", "wrong", HERE).await.unwrap_err();
+        desk.sessions.sign_in(if number < 10 { "demo" } else { "DEMO" }, "wrong", from)
+    };
+    let mut attempts = join_all((0..11).map(attempt)).await;
+    let refused = attempts.pop().unwrap().unwrap_err();
+    assert!(attempts.iter().all(|attempt| matches!(attempt, Err(SignInError::Wrong))));
     assert!(refused.wait_seconds() > 0, "{refused}");
     assert!(desk.sessions.sign_in("second", "second", HERE).await.is_ok());
 }
@@ -493,15 +511,13 @@ async fn failed_attempts_are_limited_by_user_from_wherever_they_come() {
 #[tokio::test]
 async fn what_is_not_the_user_s_fault_is_said_and_does_not_count() {
     let page = Rule { html: true, ..Rule::default() };
-    let long = Rule { body: Some(format!("\"{}\"", "x".repeat(70_000))), ..Rule::default() };
+    let tokens = r#"{"access_token":"a","token_type":"Bearer","expires_in":9,"x":""#;
+    let long = Rule { body: Some(format!("{tokens}{}\"}}", "x".repeat(70_000))), ..Rule::default() };
     let redirect = Rule { status: Some(302), ..Rule::default() };
     let cut = Rule { truncate: Some(100), ..Rule::default() };
     let failing = Rule { status: Some(503), ..Rule::default() };
     let silent = Rule { hang: true, ..Rule::default() };
     let reset = Rule { close: Some(Close::Reset), ..Rule::default() };
-    let short = |config: &mut Config| {
-        config.ui.as_mut().unwrap().identity_timeout = Duration::from_millis(300);
-    };
     for (rule, may_pass) in [
         (page, false),
         (long, false),
@@ -511,7 +527,7 @@ async fn what_is_not_the_user_s_fault_is_said_and_does_not_count() {
         (silent, true),
         (reset, true),
     ] {
-        let desk = Desk::with(|_| (), short);
+        let desk = Desk::with(|_| (), impatient);
         desk.tokens_are(rule.clone());
         for _ in 0..6 {
             let error = desk.sign_in("demo").await.unwrap_err();
@@ -527,17 +543,11 @@ async fn what_is_not_the_user_s_fault_is_said_and_does_not_count() {
 
 #[tokio::test]
 async fn an_identity_server_that_answers_no_more_is_waited_for_no_longer_than_configured() {
-    let desk = Desk::with(
-        |_| (),
-        |config| {
-            config.ui.as_mut().unwrap().identity_timeout = Duration::from_millis(300);
-        },
-    );
+    let desk = Desk::with(|_| (), impatient);
     let browser = desk.browser().await;
     desk.clock.forward(LIFE);
     desk.tokens_are(Rule { hang: true, ..Rule::default() });
-    let found = tokio::time::timeout(PATIENCE, desk.of(&browser)).await.expect("in time");
-    is_nobody(&found, Some(SignedOut::Away));
+    is_nobody(&desk.of(&browser).await, Some(SignedOut::Away));
 }
 
 #[tokio::test]
