@@ -80,3 +80,15 @@ impl Assets {
         Some(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    #[test]
+    fn what_is_vendored_is_what_its_note_says() {
+        let digest = ring::digest::digest(&ring::digest::SHA384, include_bytes!("assets/htmx-2.0.11.min.js"));
+        let hash = format!("sha384-{}", STANDARD.encode(digest));
+        assert!(include_str!("assets/VENDORED.txt").lines().any(|line| line == hash), "{hash}");
+    }
+}
