@@ -204,7 +204,7 @@ class Lists:
         self.judge("two Host fields", target, ("Host", "another"), status=(400,))
         self.judge("too long a target", f"{target}&x={'x' * 20_000}", status=(414,))
         self.token = ("Authorization", "Bearer nobodys")
-        self.judge("a token that is refused", target, status=(401,), served="fwd=miss")
+        self.judge("a token that is refused", target, status=(401,), served="fwd=request; fwd-status=401")
 
 
 def a_token(upstream: str) -> str:
