@@ -101,11 +101,11 @@ export class Stage {
       url: `http://${proxy.said}`,
       /** Rules of the stand-in: how it misbehaves from now on. */
       misbehave: (...rules) => ask(`${upstream}/_fake/knobs`, "PUT", { rules }),
-      /** How often the API was asked since the last time. */
+      /** What the API was asked since the last time. */
       calls: async () => {
         const calls = await ask(`${upstream}/_fake/calls?path=/api`, "GET");
         await ask(`${upstream}/_fake/calls`, "DELETE");
-        return calls.length;
+        return calls.map(({ method, target }) => `${method} ${target}`);
       },
       killRedis: async () => {
         redis.child.kill("SIGKILL");
