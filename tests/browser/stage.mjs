@@ -1,7 +1,7 @@
 // What the browser's tests stand on: starts programs on ports of their own, opens pages, and hears all complaints.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -89,14 +89,18 @@ export class Stage {
       /(Ready to accept connections)/,
     );
     const redis = await startRedis();
-    const args = ["serve", "--listen", "127.0.0.1:0", "--upstream", upstream];
+    // A machine that is busy with a browser is not a slow store.
+    const patient = readFileSync("config/panels.toml", "utf8").replace(/^budget = .*$/m, 'budget = "2s"');
+    const config = join(this.folder, "panels.toml");
+    writeFileSync(config, patient);
+    const args = ["serve", "--config", config, "--listen", "127.0.0.1:0", "--upstream", upstream];
     const told = {
       CATPROXY_REDIS_URL: `redis://127.0.0.1:${port}`,
       CATPROXY_UI_IDENTITY_URL: upstream,
       CATPROXY_UI_CLIENT_ID: "browser-tests",
       CATPROXY_UI_CLIENT_SECRET: "secret",
     };
-    const proxy = await this.start(join(programs, "catproxy"), args, /panels: (\S+) -> /, told);
+    const proxy = await this.start(join(programs, "catproxy"), args, /panels.toml: (\S+) -> /, told);
     return {
       url: `http://${proxy.said}`,
       /** Rules of the stand-in: how it misbehaves from now on. */
