@@ -24,7 +24,7 @@ use crate::{
     guard,
     respond::{self, rendered::Pages},
     telemetry::{Chain, Telemetry},
-    upstream::{RequestBody, Upstream, UpstreamUnusable},
+    upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable},
 };
 
 /// Answers requests. Cheap to clone.
@@ -143,7 +143,10 @@ impl Proxy {
         let sender = Sender::of(&self.0.classifier, &request);
         let began = Instant::now();
         let passed = self.0.forwarder.pass(request).await;
-        self.0.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
+        // A client that breaks off says nothing of the upstream.
+        if !matches!(passed, Err(UpstreamError::ClientLate | UpstreamError::ClientBroken)) {
+            self.0.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
+        }
         match passed {
             Ok(answer) => {
                 sender.heard(&self.0.admission, answer.status());

@@ -153,7 +153,6 @@ fn whose<B>(request: &Request<B>) -> Whose {
 
 impl Inner {
     async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
-        self.history.begin();
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(2).collect();

@@ -54,31 +54,20 @@ impl Step {
     }
 }
 
-/// Samples in the order of time. A task adds one every half minute until this is dropped.
+/// Samples in the order of time. A task adds one every half minute until this is dropped, whether or not anybody
+/// looks: what comes in between belongs to its own half minute.
 pub(super) struct History {
     proxy: Proxy,
     samples: Arc<Mutex<VecDeque<Counts>>>,
-    sampling: Mutex<Option<AbortOnDropHandle<()>>>,
+    _sampling: AbortOnDropHandle<()>,
 }
 
 impl History {
+    /// Begins now. Must be called on a runtime.
     pub(super) fn of(proxy: Proxy) -> Self {
-        let samples = Mutex::new(VecDeque::from([counts(&proxy)]));
-        Self { proxy, samples: Arc::new(samples), sampling: Mutex::default() }
-    }
-
-    /// Begins to sample, where that was not begun.
-    pub(super) fn begin(&self) {
-        let mut sampling = self.sampling.lock().unwrap_or_else(PoisonError::into_inner);
-        let (proxy, samples) = (self.proxy.clone(), Arc::clone(&self.samples));
-        sampling.get_or_insert_with(|| {
-            AbortOnDropHandle::new(tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(STEP).await;
-                    add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&proxy));
-                }
-            }))
-        });
+        let samples = Arc::new(Mutex::new(VecDeque::from([counts(&proxy)])));
+        let sampling = sample(proxy.clone(), Arc::clone(&samples));
+        Self { proxy, samples, _sampling: AbortOnDropHandle::new(tokio::spawn(sampling)) }
     }
 
     /// The steps of the last hour, the present one last.
@@ -93,6 +82,13 @@ impl History {
 /// All of some steps together.
 pub(super) fn sum(steps: &[Step]) -> Step {
     steps.iter().fold(Step::default(), |all, step| all.and(*step))
+}
+
+async fn sample(proxy: Proxy, samples: Arc<Mutex<VecDeque<Counts>>>) {
+    loop {
+        tokio::time::sleep(STEP).await;
+        add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&proxy));
+    }
 }
 
 fn add(samples: &mut VecDeque<Counts>, counts: Counts) {
@@ -124,6 +120,14 @@ fn between(from: Counts, to: Counts) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        clock::Clock,
+        config::{
+            StoreKind,
+            check::{Overrides, load},
+            profile::Profile,
+        },
+    };
 
     #[test]
     fn an_hour_is_kept_and_nothing_has_no_rate() {
@@ -136,5 +140,21 @@ mod tests {
         assert_eq!((Step::default().hit_rate(), Step::default().latency()), (None, None));
         let step = Step { reads: 4, hits: 3, calls: 2, micros: 3_000 };
         assert_eq!((step.hit_rate(), step.latency()), (Some(75.0), Some(1.5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_more_than_an_hour_ago_is_in_no_step_though_nobody_has_looked_since() {
+        let mut config = load(Profile::Panels.source(), Overrides::default()).unwrap().0;
+        config.store.kind = StoreKind::Absent;
+        let proxy = Proxy::new(&config, Clock::system()).unwrap();
+        let history = History::of(proxy.clone());
+        proxy.telemetry().read(true);
+        assert_eq!(sum(&history.steps()).reads, 1);
+        for _ in 0..SAMPLES + 2 {
+            tokio::time::sleep(STEP).await;
+        }
+        assert_eq!(sum(&history.steps()).reads, 0);
+        proxy.telemetry().read(true);
+        assert_eq!(sum(&history.steps()).reads, 1);
     }
 }

@@ -474,3 +474,16 @@ async fn an_answer_tells_that_the_store_was_not_asked_or_is_away() {
     let away = Setup::new().redis_at(format!("redis://127.0.0.1:{}", free_port())).start().await;
     away.get(SHORT).await.is(200).was("fwd=miss; detail=store-away");
 }
+
+#[tokio::test]
+async fn without_room_for_pages_each_is_made_anew_and_the_same() {
+    let bench = Setup::new().config(|config| config.store.page_bytes = 0).start().await;
+    let token = bench.upstream.token("demo");
+    let first = bench.get_as(&token, "/api/Seller?PageSize=100").await;
+    let second = bench.get_as(&token, "/api/Seller?PageSize=100").await;
+    assert_eq!(
+        (second.is(200).came("hit").body.clone(), second.field("etag")),
+        (first.body.clone(), first.field("etag"))
+    );
+    assert_eq!(bench.proxy.inside.telemetry().count("pages_made"), 2);
+}
