@@ -112,13 +112,26 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// Where the Redis URL is unusable.
     pub fn new(config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Result<Self, UnusableStore> {
-        let store = match &config.store.kind {
-            StoreKind::Redis(url) => Store::Redis(Redis::new(url.reveal(), config.store.max_entry_bytes)?),
-            StoreKind::Memory { max_bytes } => {
-                Store::Memory(Memory::new(*max_bytes, config.store.max_entry_bytes))
+        Ok(Self::on(store(config)?, config, clock, telemetry))
+    }
+
+    /// A cache as configured that goes on with what this one has in memory, where that is still asked for.
+    ///
+    /// # Errors
+    /// As [`Cache::new`].
+    pub fn successor(&self, config: &Config) -> Result<Self, UnusableStore> {
+        let store = match (&self.shared.store, &config.store.kind) {
+            (Store::Memory(memory), StoreKind::Memory { max_bytes })
+                if memory.is_bound_by(*max_bytes, config.store.max_entry_bytes) =>
+            {
+                Store::Memory(Arc::clone(memory))
             }
-            StoreKind::Absent => Store::Absent,
+            _ => store(config)?,
         };
+        Ok(Self::on(store, config, self.shared.clock.clone(), Arc::clone(&self.shared.telemetry)))
+    }
+
+    fn on(store: Store, config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Self {
         let routes: Vec<_> = config.routes.iter().map(|route| RouteState::new(config, route)).collect();
         let near = config.store.near.as_ref().filter(|_| matches!(store, Store::Redis(_))).map(|near| {
             let generations = routes.iter().map(|route| route.generation_key.clone()).collect();
@@ -137,7 +150,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             failed: Pauses::of(RETRY_PAUSE),
             unrenewed: Pauses::of(RETRY_PAUSE),
         });
-        Ok(Self { shared, flights: Flights::default(), following: OnceLock::new() })
+        Self { shared, flights: Flights::default(), following: OnceLock::new() }
     }
 
     /// Connects to the store, so that the first request need not, and follows what it says of its keys until
@@ -236,6 +249,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.shared.void(routes, |route| self.flights.detach(route)).await;
     }
 
+    /// Whether a write was answered of which the store does not know yet.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.shared.routes.iter().any(RouteState::is_void)
+    }
+
     /// Today, in the configured zone.
     #[must_use]
     pub fn today(&self) -> Date {
@@ -308,6 +327,15 @@ pub struct Sharing {
 
 /// After a fill that failed, who has a stale entry is given that for so long without another try.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+fn store(config: &Config) -> Result<Store, UnusableStore> {
+    let most = config.store.max_entry_bytes;
+    Ok(match &config.store.kind {
+        StoreKind::Redis(url) => Store::Redis(Box::new(Redis::new(url.reveal(), most)?)),
+        StoreKind::Memory { max_bytes } => Store::Memory(Arc::new(Memory::new(*max_bytes, most))),
+        StoreKind::Absent => Store::Absent,
+    })
+}
 
 impl Shared {
     /// The store did not do what it was asked: counted, and said once where it will not mend by itself.

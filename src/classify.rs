@@ -187,6 +187,12 @@ impl Classifier {
         self.routes.iter().enumerate().filter(here).map(|(index, _)| index).collect()
     }
 
+    /// Every route's place.
+    #[must_use]
+    pub fn all_routes(&self) -> Vec<usize> {
+        (0..self.routes.len()).collect()
+    }
+
     fn read(&self, uri: &Uri, fields: &HeaderMap, body: bool) -> Result<Read, Reason> {
         if body {
             return Err(Reason::Body);

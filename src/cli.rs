@@ -7,6 +7,7 @@ pub mod logging;
 pub mod options;
 mod project;
 mod serve;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -30,6 +30,8 @@ pub struct Config {
     pub note: Option<String>,
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// What clients may take of this process.
+    pub clients: Clients,
     /// The one server that this proxy fronts.
     pub upstream: Upstream,
     /// Where entries are kept.
@@ -50,8 +52,37 @@ pub struct Config {
     pub partial: Vec<WritePattern>,
 }
 
+/// What clients may take of this process, and the patience with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time of one address; an IPv6 address counts by its first 64 bits.
+    pub connections_per_address: usize,
+    /// From a connection's opening, or the first byte of a later request, to the whole head.
+    pub head_timeout: Duration,
+    /// From an answer to the next request's first byte.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of what is there for it.
+    pub stall_timeout: Duration,
+    /// Bytes for each second that a client is waited for, either way, after the first 20 s; 0: any pace will do.
+    pub min_rate: u64,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
+    /// Fields of a request's head.
+    pub head_fields: usize,
+    /// Bytes of a request's target.
+    pub target_bytes: usize,
+    /// Requests at a time on a connection of HTTP/2.
+    pub streams: u32,
+    /// Methods that are none of GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE are forwarded.
+    pub other_methods: bool,
+    /// What is in flight may take this long once the process is told to stop.
+    pub drain_timeout: Duration,
+}
+
 /// The upstream and the patience with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// HTTPS where true.
     pub tls: bool,
@@ -169,7 +200,7 @@ pub struct Fill {
 }
 
 /// The bundled frontend: how its users sign in, and what keeps their sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ui {
     /// The identity server, whose token endpoint is `/connect/token`; one connection is kept.
     pub identity: Upstream,
@@ -190,7 +221,7 @@ pub struct Ui {
 }
 
 /// A client as the identity server knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// `client_id`; not empty.
     pub id: String,
@@ -199,7 +230,7 @@ pub struct Client {
 }
 
 /// What sessions are sealed with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionKey {
     /// The operator's: sessions outlive this process, and all replicas know them.
     Given(Secret<[u8; 32]>),

@@ -67,6 +67,9 @@ impl Forwarder {
     fn outgoing(&self, request: Request<RequestBody>, upgrade: bool) -> Request<RequestBody> {
         let (mut parts, body) = request.into_parts();
         let received = via(parts.version);
+        if parts.version == Version::HTTP_2 {
+            hop::join_cookies(&mut parts.headers);
+        }
         parts.uri = origin_form(&parts.uri);
         parts.version = Version::HTTP_11;
         hop::strip_request(&mut parts.headers, upgrade);
@@ -79,7 +82,11 @@ impl Forwarder {
 
 /// `Via` for a message that came in this version (RFC 9110 section 7.6.3).
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(if version == Version::HTTP_10 { "1.0 catproxy" } else { "1.1 catproxy" })
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => "1.0 catproxy",
+        Version::HTTP_2 => "2 catproxy",
+        _ => "1.1 catproxy",
+    })
 }
 
 /// Says how the body is framed where only its chunks tell: hyper would leave that out for a GET.

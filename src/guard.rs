@@ -2,16 +2,19 @@
 
 use http::{HeaderMap, Method, Uri, Version, header, uri::Authority};
 
-/// A longer target is refused: the upstream takes request lines of 8 KiB.
-const TARGET_BYTES: usize = 16 * 1024;
+use crate::config::Clients;
+
+/// What every server may be asked (RFC 9110 section 9.3, RFC 5789), but for what is refused here.
+const COMMON: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// Why a request is refused at the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// CONNECT would make this an open proxy, TRACE echoes credentials.
+    /// CONNECT would make this an open proxy, TRACE echoes credentials; others as configured.
     #[error("this method is not passed on")]
     Method,
-    /// HTTP/1.1 asks for exactly one `Host` (RFC 9112 section 3.2).
+    /// HTTP/1.1 asks for exactly one `Host` (RFC 9112 section 3.2), HTTP/2 for that or an authority.
     #[error("a request needs exactly one Host field, with a host name in it")]
     Host,
     /// The target names another server than `Host` does.
@@ -21,36 +24,54 @@ pub enum Refusal {
     #[error("the target is not a path")]
     Target,
     /// The target is too long.
-    #[error("the target has {bytes} bytes; {TARGET_BYTES} are allowed")]
+    #[error("the target has {bytes} bytes; {allowed} are allowed")]
     TargetLength {
         /// How long it is.
         bytes: usize,
+        /// How long it may be.
+        allowed: usize,
     },
+    /// Two ways to say where the body ends, which others may read otherwise (RFC 9112 section 6.1).
+    #[error("Content-Length and Transfer-Encoding exclude each other")]
+    Framing,
 }
 
 /// Whether a request may come in.
 ///
 /// # Errors
 /// Why not.
-pub fn check(method: &Method, uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
+pub fn check(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    fields: &HeaderMap,
+    limits: &Clients,
+) -> Result<(), Refusal> {
+    let refused = matches!(*method, Method::CONNECT | Method::TRACE);
+    if refused || !(limits.other_methods || COMMON.contains(method)) {
         return Err(Refusal::Method);
     }
-    let host = host(fields)?;
-    if host.is_none() && version == Version::HTTP_11 {
-        return Err(Refusal::Host);
-    }
-    if let (Some(target), Some(host)) = (uri.authority(), &host)
-        && target != host
-    {
-        return Err(Refusal::Authority);
-    }
+    check_host(uri, version, fields)?;
     let is_path = uri.path().starts_with('/') || (*method == Method::OPTIONS && uri.path() == "*");
     if !is_path {
         return Err(Refusal::Target);
     }
-    let bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if bytes > TARGET_BYTES { Err(Refusal::TargetLength { bytes }) } else { Ok(()) }
+    let (bytes, allowed) =
+        (uri.path_and_query().map_or(0, |target| target.as_str().len()), limits.target_bytes);
+    if bytes > allowed { Err(Refusal::TargetLength { bytes, allowed }) } else { Ok(()) }
+}
+
+/// One server is named, and only one. Which it is has no meaning here.
+fn check_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
+    let (host, target) = (host(fields)?, uri.authority());
+    match (target, &host) {
+        (Some(target), _) if !is_host(target) => Err(Refusal::Authority),
+        (Some(target), Some(host)) if target != host => Err(Refusal::Authority),
+        // What HTTP/2 calls an authority takes the place of `Host` (RFC 9113 section 8.3.1).
+        (Some(_), None) if version == Version::HTTP_11 => Err(Refusal::Host),
+        (None, None) if version != Version::HTTP_10 => Err(Refusal::Host),
+        _ => Ok(()),
+    }
 }
 
 fn host(fields: &HeaderMap) -> Result<Option<Authority>, Refusal> {

@@ -5,7 +5,7 @@ mod declined;
 mod read;
 mod usable;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -19,9 +19,9 @@ use crate::{
     classify::{Class, Classifier, Effect, Reason},
     clock::Clock,
     config::Config,
+    deadline::Pace,
     fill::{FillError, Filler},
     forward::Forwarder,
-    guard,
     respond::{self, rendered::Pages},
     telemetry::{Chain, Telemetry},
     upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable},
@@ -40,8 +40,12 @@ struct Inner {
     clock: Clock,
     forwarder: Forwarder,
     telemetry: Arc<Telemetry>,
+    /// At which clients must send.
+    pace: Pace,
     /// What goes on without its request: writes whose client has left, tunnels.
     tasks: TaskTracker,
+    /// Who answers now in place of this one, which finishes what it has begun.
+    successor: OnceLock<Proxy>,
 }
 
 /// Why a configuration cannot be run.
@@ -64,21 +68,54 @@ impl Proxy {
     /// # Errors
     /// Where TLS or the store cannot work as configured.
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Unusable> {
-        let telemetry = Arc::new(Telemetry::default());
+        let telemetry = Arc::<Telemetry>::default();
+        let cache = Cache::new(config, clock.clone(), Arc::clone(&telemetry))?;
+        Self::around(cache, config, clock, telemetry, TaskTracker::new())
+    }
+
+    /// A proxy as configured that may take over from this one: it goes on with its counts and, where that stays the
+    /// same, its store in memory. What this one remembers of tokens, and its copies, it does not know.
+    ///
+    /// # Errors
+    /// As [`Proxy::new`].
+    pub fn successor(&self, config: &Config) -> Result<Self, Unusable> {
+        let Inner { telemetry, clock, tasks, cache, .. } = &*self.0;
+        let cache = cache.successor(config)?;
+        Self::around(cache, config, clock.clone(), Arc::clone(telemetry), tasks.clone())
+    }
+
+    fn around(
+        cache: Cache<FillError>,
+        config: &Config,
+        clock: Clock,
+        telemetry: Arc<Telemetry>,
+        tasks: TaskTracker,
+    ) -> Result<Self, Unusable> {
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
-        let tasks = TaskTracker::new();
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
             admission: Admission::new(config, clock.clone(), Arc::clone(&telemetry))
                 .map_err(Unusable::Identity)?,
-            cache: Cache::new(config, clock.clone(), Arc::clone(&telemetry))?,
+            cache,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
             pages: Pages::new(config, Arc::clone(&telemetry)),
             forwarder: Forwarder::new(upstream, tasks.clone()),
             clock,
             tasks,
             telemetry,
+            pace: Pace::of(config.clients.min_rate),
+            successor: OnceLock::new(),
         })))
+    }
+
+    /// From here on what a write through this proxy changes is void in that one, too; to be called before that one
+    /// answers its first request.
+    pub async fn hand_over(&self, successor: &Self) {
+        let _ = self.0.successor.set(successor.clone());
+        // The store has not heard of a write yet. That one must not believe it either, until it has.
+        if self.0.cache.owes() {
+            successor.void_all().await;
+        }
     }
 
     /// Connects to the store and fetches the published keys, so that the first request need not; says so once where
@@ -108,7 +145,7 @@ impl Proxy {
 
     /// What was counted so far.
     #[must_use]
-    pub fn telemetry(&self) -> &Telemetry {
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.0.telemetry
     }
 
@@ -120,17 +157,12 @@ impl Proxy {
 
     /// Answers one request of a client. See [`Proxy::answer`].
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let limit = self.0.forwarder.body_timeout();
-        self.answer(request.map(|body| RequestBody::of_client(body, limit))).await
+        let (limit, pace) = (self.0.forwarder.body_timeout(), self.0.pace);
+        self.answer(request.map(|body| RequestBody::of_client(body, limit, pace))).await
     }
 
     /// Answers one request. Whoever leaves drops this; fills and writes go on without it.
     pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
-        if let Err(refusal) =
-            guard::check(request.method(), request.uri(), request.version(), request.headers())
-        {
-            return respond::refused(&refusal);
-        }
         let body = !request.body().is_empty();
         match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
             Class::Read(read) => self.read(request, &read).await,
@@ -149,7 +181,7 @@ impl Proxy {
         }
         match passed {
             Ok(answer) => {
-                sender.heard(&self.0.admission, answer.status());
+                self.heard(&sender, answer.status());
                 respond::forwarded(answer, reason)
             }
             Err(error) => {
@@ -168,17 +200,44 @@ impl Proxy {
             if is_refused(&answer, effect.partial) {
                 return answer;
             }
-            proxy.0.cache.void(&effect.routes).await;
+            proxy.void(&effect.routes).await;
             // An upstream may say how it will go before it is done: what was filled meanwhile is void, too.
-            answer.map(|body| body.followed_by(async move { proxy.0.cache.void(&effect.routes).await }))
+            answer.map(|body| body.followed_by(async move { proxy.void(&effect.routes).await }))
         });
         match task.await {
             Ok(answer) => answer,
             Err(_) => {
                 // It panicked, perhaps after the request was sent.
-                self.0.cache.void(&routes).await;
+                self.0.telemetry.panicked();
+                self.void(&routes).await;
                 respond::internal()
             }
+        }
+    }
+
+    /// A write that changed these routes was answered. Where another proxy has taken over meanwhile, all that it
+    /// has is void: its routes may have other names.
+    async fn void(&self, routes: &[usize]) {
+        self.0.cache.void(routes).await;
+        let mut next = self.0.successor.get();
+        while let Some(proxy) = next {
+            proxy.void_all().await;
+            next = proxy.0.successor.get();
+        }
+    }
+
+    async fn void_all(&self) {
+        self.0.cache.void(&self.0.classifier.all_routes()).await;
+    }
+
+    /// What the upstream's answer to a forwarded request says about its token.
+    fn heard(&self, sender: &Sender, status: StatusCode) {
+        let Some(token) = &sender.token else { return };
+        self.0.admission.heard(token, &sender.routes, status);
+        let mut next = self.0.successor.get();
+        while let Some(proxy) = next {
+            proxy.0.admission.heard(token, &proxy.0.classifier.all_routes(), status);
+            next = proxy.0.successor.get();
         }
     }
 }
@@ -203,11 +262,5 @@ struct Sender {
 impl Sender {
     fn of(classifier: &Classifier, request: &Request<RequestBody>) -> Self {
         Self { token: token::bearer(request.headers()), routes: classifier.routes_at(request.uri().path()) }
-    }
-
-    fn heard(&self, admission: &Admission, status: StatusCode) {
-        if let Some(token) = &self.token {
-            admission.heard(token, &self.routes, status);
-        }
     }
 }

@@ -127,7 +127,7 @@ pub fn refused(refusal: &Refusal) -> Response<Body> {
     let status = match refusal {
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::TargetLength { .. } => StatusCode::URI_TOO_LONG,
-        Refusal::Host | Refusal::Authority | Refusal::Target => StatusCode::BAD_REQUEST,
+        Refusal::Host | Refusal::Authority | Refusal::Target | Refusal::Framing => StatusCode::BAD_REQUEST,
     };
     let mut answer = problem(status, &refusal.to_string());
     if status == StatusCode::METHOD_NOT_ALLOWED {

@@ -1,29 +1,35 @@
-//! Accepts connections and hands their requests to the proxy; stops in order.
+//! Accepts connections and hands their requests to who answers them; stops in order.
 //!
 //! Only this module knows how many runtimes there are.
 
-mod steady;
+mod answers;
+mod converse;
+mod heads;
+pub mod reload;
+mod seat;
+mod seated;
+mod seats;
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
-use tokio_util::task::TaskTracker;
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use self::steady::Steady;
+use self::{
+    answers::{Answers, Office},
+    converse::converse,
+    reload::Reload,
+    seated::Seated,
+    seats::Seats,
+};
 use crate::{
-    body::Body,
     clock::Clock,
     config::Config,
     deadline::Deadline,
@@ -31,19 +37,14 @@ use crate::{
     ui::{Ui, session::SessionsUnusable},
 };
 
-/// From a connection's opening, or its last answer, to a whole request head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Fields of a request's head.
-const FIELDS: usize = 128;
-/// Bytes of a request's head.
-const HEAD_BYTES: usize = 64 * 1024;
-/// A client that takes nothing for so many times the body timeout has gone. Not one time: the system tells of
-/// progress only when a good part of its buffer is free again.
-const SLOW_READER: u32 = 4;
-/// What is in flight may take this long once the door is closed.
-const GRACE: Duration = Duration::from_secs(10);
 /// After accepting failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What was cut short may take this long to end.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
+/// To a client for whom there is no seat.
+const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+    Cache-Control: no-store\r\nContent-Type: application/problem+json\r\nContent-Length: 94\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\"}";
 
 /// Runs `work` and everything that it starts, on as many threads as there are cores.
 ///
@@ -52,16 +53,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Threads)?;
-    runtime.block_on(work)
+    let outcome = runtime.block_on(work);
+    // Not waiting for what computes on threads of its own: nobody is there any more for what it makes.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// A proxy with its door open.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    proxy: Proxy,
-    ui: Option<Ui>,
-    write_timeout: Duration,
+    office: Office,
+    seats: Seats,
+    clock: Clock,
 }
 
 /// Why a server does not start.
@@ -90,9 +94,9 @@ pub enum StartError {
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// All that was in flight was finished.
+    /// All requests that were in flight were finished.
     Drained,
-    /// Some of it took too long and was cut off.
+    /// Some of them took too long and were cut off.
     CutOff,
 }
 
@@ -103,12 +107,14 @@ impl Server {
     /// Where the configuration cannot be run, or the port is in use.
     pub async fn bind(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let proxy = Proxy::new(config, clock.clone())?;
-        let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock)).transpose()?;
+        let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
         let failed = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let write_timeout = config.upstream.body_timeout * SLOW_READER;
-        Ok(Self { listener, address, proxy, ui, write_timeout })
+        let limits = config.clients.clone();
+        let seats = Seats::new(limits.clone(), Arc::clone(proxy.telemetry()));
+        let office = Arc::new(ArcSwap::from_pointee(Answers { proxy, ui, limits }));
+        Ok(Self { listener, address, office, seats, clock })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
@@ -117,90 +123,70 @@ impl Server {
         self.address
     }
 
-    /// The proxy behind the door.
+    /// The proxy that is in office now.
     #[must_use]
     pub fn proxy(&self) -> Proxy {
-        self.proxy.clone()
+        self.office.load().proxy.clone()
     }
 
-    /// Answers until `stop` ends; then closes the door, finishes what is in flight, and gives up after a
-    /// grace period.
+    /// By which another configuration takes office while the server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload::new(Arc::clone(&self.office), self.seats.clone(), self.clock.clone())
+    }
+
+    /// Answers until `stop` ends; then closes the door, finishes what is in flight, and closes what is left
+    /// after `clients.drain-timeout`: tunnels, and requests that take longer.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
-        let proxy = self.proxy.clone();
+        let proxy = self.proxy();
         tokio::spawn(async move { proxy.greet().await });
+        let seats = self.seats.clone();
+        let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { seats.look_after().await }));
         let tasks = TaskTracker::new();
-        let (closing, closed) = watch::channel(false);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        let stream = self.prepared(stream);
-                        let answers = Answers { proxy: self.proxy.clone(), ui: self.ui.clone(), from: peer.ip() };
-                        tasks.spawn(converse(stream, answers, closed.clone()));
-                    }
+                    Ok((stream, peer)) => self.welcome(stream, peer.ip(), &tasks),
                     // Too many descriptors, or a client that was gone at once: the next one may fare better.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
             }
         }
         drop(self.listener);
-        closing.send_replace(true);
-        tasks.close();
-        let settled = async {
-            tasks.wait().await;
-            self.proxy.settle().await;
-        };
-        match Deadline::after(GRACE).within(settled).await {
-            Ok(()) => Stopped::Drained,
-            Err(_) => Stopped::CutOff,
-        }
+        drain(&self.office, &self.seats, &tasks).await
     }
 
-    fn prepared(&self, stream: TcpStream) -> Steady<TcpStream> {
-        // Without it small answers wait for the client's acknowledgement; a socket that refuses is slow, not wrong.
-        let _ = stream.set_nodelay(true);
-        Steady::new(stream, self.write_timeout)
-    }
-}
-
-/// Who answers the requests of a connection.
-#[derive(Clone)]
-struct Answers {
-    proxy: Proxy,
-    ui: Option<Ui>,
-    from: IpAddr,
-}
-
-impl Answers {
-    async fn handle(self, request: Request<Incoming>) -> Response<Body> {
-        match self.ui {
-            Some(ui) => ui.handle(request, self.from).await,
-            None => self.proxy.handle(request).await,
+    fn welcome(&self, stream: TcpStream, from: IpAddr, tasks: &TaskTracker) {
+        match self.seats.take(from) {
+            Ok(held) => {
+                // Without it small answers wait for the client's acknowledgement; a socket that refuses is slow, not
+                // wrong.
+                let _ = stream.set_nodelay(true);
+                let (office, limits) = (Arc::clone(&self.office), self.seats.limits());
+                tasks.spawn(converse(Seated::new(stream, held), office, limits));
+            }
+            Err(_) => {
+                // Its buffer is empty, so this is all written or the client is gone.
+                let _ = stream.try_write(TURNED_AWAY);
+            }
         }
     }
 }
 
-/// One connection, from its first byte to its last.
-async fn converse(stream: Steady<TcpStream>, answers: Answers, mut closed: watch::Receiver<bool>) {
-    let answer = service_fn(move |request| {
-        let answers = answers.clone();
-        async move { Ok::<_, Infallible>(answers.handle(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(FIELDS)
-        .max_buf_size(HEAD_BYTES)
-        .preserve_header_case(true)
-        .serve_connection(TokioIo::new(stream), answer)
-        .with_upgrades();
-    tokio::pin!(connection);
-    tokio::select! {
-        // A connection's error is its client's: it left, or sent what is no HTTP.
-        _ = connection.as_mut() => return,
-        _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
+async fn drain(office: &Office, seats: &Seats, tasks: &TaskTracker) -> Stopped {
+    seats.close();
+    tasks.close();
+    let settled = async || {
+        tasks.wait().await;
+        office.load_full().proxy.settle().await;
+    };
+    if Deadline::after(seats.limits().drain_timeout).within(settled()).await.is_ok() {
+        return Stopped::Drained;
     }
-    let _ = connection.await;
+    seats.clear();
+    // A tunnel has no end of its own, so it is nobody's loss; a write whose client has left still is one.
+    let ended = Deadline::after(LAST_MOMENTS).within(settled()).await;
+    if ended.is_ok() && !seats.cut_somebody() { Stopped::Drained } else { Stopped::CutOff }
 }

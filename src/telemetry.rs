@@ -31,6 +31,9 @@ pub struct Telemetry {
     upstream_failures: AtomicU64,
     upstream_micros: AtomicU64,
     upstream_away: AtomicBool,
+    refused_connections: AtomicU64,
+    ended_connections: AtomicU64,
+    panics: AtomicU64,
     said: Mutex<HashSet<String>>,
 }
 
@@ -121,6 +124,23 @@ impl Telemetry {
         self.pages_made.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A connection was not let in.
+    pub fn refused_connection(&self, why: &dyn std::fmt::Display) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+        self.say_once(&format!("connections are turned away: {why}"));
+    }
+
+    /// A connection was closed because its client takes too long.
+    pub fn ended_connection(&self) {
+        self.ended_connections.fetch_add(1, Ordering::Relaxed);
+        self.say_once("connections are closed whose clients take too long (see [clients])");
+    }
+
+    /// A request failed by a mistake of ours; where, the panic hook has said.
+    pub fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The published keys are fetched.
     pub fn key_fetch(&self) {
         self.key_fetches.fetch_add(1, Ordering::Relaxed);
@@ -169,6 +189,9 @@ impl Telemetry {
             ("upstream_calls", &self.upstream_calls),
             ("upstream_failures", &self.upstream_failures),
             ("upstream_micros", &self.upstream_micros),
+            ("refused_connections", &self.refused_connections),
+            ("ended_connections", &self.ended_connections),
+            ("panics", &self.panics),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()

@@ -36,7 +36,13 @@ use self::{
     status::Status,
     trouble::Trouble,
 };
-use crate::{body::Body, clock::Clock, config::Config, deadline::Deadline, guard, proxy::Proxy, respond};
+use crate::{
+    body::Body,
+    clock::Clock,
+    config::{self, Config},
+    deadline::Deadline,
+    proxy::Proxy,
+};
 
 /// A form of ours is far smaller.
 const FORM_BYTES: usize = 16 * 1024;
@@ -48,6 +54,8 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 pub struct Ui(Arc<Inner>);
 
 struct Inner {
+    /// As it was made.
+    config: Option<config::Ui>,
     proxy: Proxy,
     sessions: Sessions,
     assets: Assets,
@@ -110,17 +118,39 @@ impl Ui {
     /// # Errors
     /// Where the identity server cannot be asked as configured.
     pub fn new(config: &Config, proxy: Proxy, clock: Clock) -> Result<Self, SessionsUnusable> {
+        let sessions = Sessions::new(config, clock.clone())?;
+        let history = History::of(Arc::clone(proxy.telemetry()));
+        Ok(Self::with(sessions, history, config, proxy, clock))
+    }
+
+    /// A frontend of another proxy that takes over from this one: who is signed in stays so, where `[ui]` stays the
+    /// same or its key was given.
+    ///
+    /// # Errors
+    /// As [`Ui::new`].
+    pub fn successor(&self, config: &Config, proxy: Proxy) -> Result<Self, SessionsUnusable> {
+        let Inner { clock, history, .. } = &*self.0;
+        let sessions = if config.ui == self.0.config {
+            self.0.sessions.clone()
+        } else {
+            Sessions::new(config, clock.clone())?
+        };
+        Ok(Self::with(sessions, history.clone(), config, proxy, clock.clone()))
+    }
+
+    fn with(sessions: Sessions, history: History, config: &Config, proxy: Proxy, clock: Clock) -> Self {
         let host = HeaderValue::try_from(config.upstream.authority.as_str());
-        Ok(Self(Arc::new(Inner {
-            sessions: Sessions::new(config, clock.clone())?,
+        Self(Arc::new(Inner {
+            config: config.ui.clone(),
+            sessions,
             assets: Assets::new(),
-            history: History::of(proxy.clone()),
+            history,
             clock,
             zone: config.time_zone.clone(),
             host: host.unwrap_or(HeaderValue::from_static("catproxy")),
             demo_user: config.ui.as_ref().and_then(|ui| ui.demo_user.clone()),
             proxy,
-        })))
+        }))
     }
 
     /// Answers a request from this address: the frontend's own, or the proxy's.
@@ -128,13 +158,7 @@ impl Ui {
         match whose(&request) {
             Whose::Proxys => self.0.proxy.handle(request).await,
             Whose::Visitors => answer::go("/ui/", request.headers()),
-            Whose::Ours => {
-                let (method, uri) = (request.method(), request.uri());
-                match guard::check(method, uri, request.version(), request.headers()) {
-                    Ok(()) => self.0.answer(request, from).await,
-                    Err(refusal) => respond::refused(&refusal),
-                }
-            }
+            Whose::Ours => self.0.answer(request, from).await,
         }
     }
 }

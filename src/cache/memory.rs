@@ -39,18 +39,26 @@ impl Weighter<String, Kept> for Bytes {
 /// Entries in memory.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// As it was made: bytes in all, and of an entry.
+    bounds: (u64, usize),
     generations: Mutex<HashMap<String, Generation>>,
     max_entry_bytes: u64,
     entries: Cache<String, Kept, Bytes, RandomState>,
 }
 
 impl Memory {
+    /// Whether it was made with these bounds.
+    #[must_use]
+    pub(super) fn is_bound_by(&self, max_bytes: u64, max_entry_bytes: usize) -> bool {
+        self.bounds == (max_bytes, max_entry_bytes)
+    }
+
     /// An empty store of at most `max_bytes`, for entries of at most `max_entry_bytes` or as the bound allows.
     #[must_use]
     pub(super) fn new(max_bytes: u64, max_entry_bytes: usize) -> Self {
-        let entries = bounded::by_bytes(max_bytes, Bytes);
+        let (entries, bounds) = (bounded::by_bytes(max_bytes, Bytes), (max_bytes, max_entry_bytes));
         let max_entry_bytes = (max_entry_bytes as u64).min(bounded::largest(max_bytes));
-        Self { generations: Mutex::default(), max_entry_bytes, entries }
+        Self { bounds, generations: Mutex::default(), max_entry_bytes, entries }
     }
 
     pub(super) fn look(&self, keys: &Keys, shape: &Shape) -> Snapshot {

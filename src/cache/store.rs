@@ -16,9 +16,9 @@ use crate::deadline::Deadline;
 #[derive(Debug)]
 pub(super) enum Store {
     /// A Redis server.
-    Redis(Redis),
+    Redis(Box<Redis>),
     /// This process's memory.
-    Memory(Memory),
+    Memory(Arc<Memory>),
     /// None.
     Absent,
 }

@@ -11,7 +11,8 @@ use super::{
     Demo, check,
     logging::Logging,
     options::Environment,
-    serve::{ended, told_to_stop},
+    serve::{ended, until_stopped},
+    signals::Stops,
 };
 use crate::{
     clock::Clock,
@@ -63,12 +64,12 @@ async fn serve(
     stand: &fake_abconnect::Running,
 ) -> Result<Stopped, StartError> {
     let server = Server::bind(&config, Clock::system()).await?;
-    let stop = told_to_stop();
+    let stops = Stops::listen();
     config.listen = server.address();
     let welcome = welcome(&config, demo, stand);
     // Where nobody can read it, the demo runs all the same.
     let _ = io::stdout().lock().write_all(welcome.as_bytes());
-    Ok(server.run(stop).await)
+    Ok(until_stopped(server, &stops, std::future::pending()).await)
 }
 
 fn welcome(config: &Config, demo: &Demo, stand: &fake_abconnect::Running) -> String {

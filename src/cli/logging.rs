@@ -70,6 +70,17 @@ impl Logging {
     }
 }
 
+/// From here on a panic is a line in the log: where it was and, where its text stands in the source, that. A text made
+/// at run time may hold what a client or a server has sent, and is left out.
+pub(super) fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let text =
+            panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(its text is not shown)");
+        tracing::error!("a mistake in catproxy: panic at {place}: {text}");
+    }));
+}
+
 /// A level, or a module and its level. The library takes any word for a module, and then logs nothing else.
 fn is_directive(part: &str) -> bool {
     let level = part.rsplit_once('=').map_or(part, |(_, level)| level);

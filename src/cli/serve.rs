@@ -1,21 +1,25 @@
 //! `catproxy serve`: runs until it is told to stop.
 
 use std::{
+    convert::Infallible,
     io::{self, Write as _},
+    net::SocketAddr,
     process::ExitCode,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::{
     check,
-    logging::Logging,
+    logging::{self, Logging},
     options::{Environment, Options},
+    signals::{Hangups, Stops},
 };
 use crate::{
     clock::Clock,
-    config::Config,
-    server::{self, Server, StartError, Stopped},
+    config::{
+        Config,
+        report::{Report, Warning},
+    },
+    server::{self, Server, StartError, Stopped, reload::Reload},
     telemetry::Chain,
 };
 
@@ -30,33 +34,68 @@ pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
         Err(report) => return check::refuse(report, environment),
     };
     logging.begin();
+    logging::report_panics();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    ended(server::block_on(serve(config)))
+    ended(server::block_on(serve(config, options, environment)))
 }
 
-async fn serve(mut config: Config) -> Result<Stopped, StartError> {
+async fn serve(
+    mut config: Config,
+    options: &Options,
+    environment: Environment<'_>,
+) -> Result<Stopped, StartError> {
     let server = Server::bind(&config, Clock::system()).await?;
-    let stop = told_to_stop();
+    let (stops, hangups) = (Stops::listen(), Hangups::listen());
+    let listens = config.listen;
     config.listen = server.address();
     tracing::info!("{}", config.summary());
-    Ok(server.run(stop).await)
+    let reloading = reload_at(hangups, server.reload(), listens, || options.load(environment));
+    Ok(until_stopped(server, &stops, reloading).await)
 }
 
-/// Ends when the process is sent SIGTERM or SIGINT; from the call on, neither ends the process by itself.
-pub(super) fn told_to_stop() -> impl Future<Output = ()> {
-    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
-            // Without handlers the signals end the process by themselves.
-            return std::future::pending().await;
+/// Runs a server, and this beside it, until the process was told to stop and that was done, or it was told so twice.
+pub(super) async fn until_stopped(
+    server: Server,
+    stops: &Stops,
+    beside: impl Future<Output = Infallible>,
+) -> Stopped {
+    let (once, twice) = (stops.told(1), stops.told(2));
+    tokio::select! {
+        stopped = server.run(once) => stopped,
+        () = twice => Stopped::CutOff,
+        never = beside => match never {},
+    }
+}
+
+/// Reads the configuration anew at each hangup and puts it in office; where that cannot be, the one before stays.
+async fn reload_at(
+    mut hangups: Hangups,
+    reload: Reload,
+    listens: SocketAddr,
+    load: impl Fn() -> Result<(Config, Vec<Warning>), Report>,
+) -> Infallible {
+    loop {
+        hangups.next().await;
+        let (mut config, warnings) = match load() {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                tracing::error!("not reloaded; what ran before goes on. What is wrong:\n{report}");
+                continue;
+            }
         };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
-        tracing::info!("stopping: finishing what is in flight");
+        if config.listen != listens {
+            tracing::warn!("`listen` is another one now; that takes a restart");
+            config.listen = listens;
+        }
+        match reload.exchange(&config).await {
+            Ok(()) => tracing::info!("reloaded: {}", config.summary()),
+            Err(error) => tracing::error!("not reloaded; what ran before goes on: {}", Chain(&error)),
+        }
     }
 }
 

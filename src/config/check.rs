@@ -104,6 +104,7 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
     });
     let zone = choose(raw.time_zone, overrides.time_zone, problems, time_zone);
     let note = raw.note.and_then(|note| one_line(note, problems));
+    let clients = settings::clients(&raw.clients, problems);
     let upstream = settings::upstream(raw.upstream, overrides.upstream, problems);
     let (store, ttl) = settings::store(raw.store, overrides.redis_url, overrides.prefix, problems);
     let vouch_place = raw.admission.vouch_limit.as_ref().map(|limit| limit.place.clone());
@@ -128,6 +129,7 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
         name,
         note,
         listen,
+        clients,
         upstream: upstream?,
         store,
         admission: admission?,

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) listen: Option<Text>,
     pub(super) time_zone: Option<Text>,
     pub(super) note: Option<Text>,
+    pub(super) clients: RawClients,
     pub(super) upstream: RawUpstream,
     pub(super) store: RawStore,
     pub(super) admission: RawAdmission,
@@ -24,6 +25,22 @@ pub(super) struct Raw {
     pub(super) writes: RawWrites,
     pub(super) ui: RawUi,
     pub(super) routes: Vec<RawRoute>,
+}
+
+/// `[clients]`
+pub(super) struct RawClients {
+    pub(super) connections: Option<Number>,
+    pub(super) connections_per_address: Option<Number>,
+    pub(super) head_timeout: Option<Text>,
+    pub(super) idle_timeout: Option<Text>,
+    pub(super) stall_timeout: Option<Text>,
+    pub(super) min_rate: Option<Text>,
+    pub(super) head_bytes: Option<Text>,
+    pub(super) head_fields: Option<Number>,
+    pub(super) target_bytes: Option<Text>,
+    pub(super) streams: Option<Number>,
+    pub(super) other_methods: Option<Switch>,
+    pub(super) drain_timeout: Option<Text>,
 }
 
 /// `[upstream]`
@@ -156,6 +173,7 @@ impl Raw {
             listen: top.text("listen", "an address such as \"127.0.0.1:8080\"", problems),
             time_zone: top.text("time-zone", "a zone such as \"Europe/Berlin\"", problems),
             note: top.text("note", "a text", problems),
+            clients: RawClients::read(top.section("clients", problems), problems),
             upstream: RawUpstream::read(top.section("upstream", problems), problems),
             store: RawStore::read(top.section("store", problems), problems),
             admission: RawAdmission::read(top.section("admission", problems), problems),
@@ -179,6 +197,27 @@ impl Raw {
 
 const DURATION: &str = "a duration such as \"3s\"";
 const BYTES: &str = "a size such as \"16MiB\"";
+
+impl RawClients {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            connections: section.number("connections", problems),
+            connections_per_address: section.number("connections-per-address", problems),
+            head_timeout: section.text("head-timeout", DURATION, problems),
+            idle_timeout: section.text("idle-timeout", DURATION, problems),
+            stall_timeout: section.text("stall-timeout", DURATION, problems),
+            min_rate: section.text("min-rate", "a size for each second such as \"500B\"", problems),
+            head_bytes: section.text("head-bytes", BYTES, problems),
+            head_fields: section.number("head-fields", problems),
+            target_bytes: section.text("target-bytes", BYTES, problems),
+            streams: section.number("streams", problems),
+            other_methods: section.switch("other-methods", problems),
+            drain_timeout: section.text("drain-timeout", DURATION, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
 
 impl RawUpstream {
     fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {

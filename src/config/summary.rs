@@ -34,10 +34,23 @@ impl Config {
     /// All settings, a line each.
     #[must_use]
     pub fn details(&self) -> String {
-        let Self { upstream, store, fill, .. } = self;
+        let Self { clients, upstream, store, fill, .. } = self;
         let mut lines = vec![
             format!("configuration  {}", self.name),
             format!("listen         {}", self.listen),
+            format!(
+                "clients        {} connections, {} of one address; a head within {}, unused for {}",
+                clients.connections,
+                clients.connections_per_address,
+                show_duration(clients.head_timeout),
+                show_duration(clients.idle_timeout),
+            ),
+            format!(
+                "  bodies       pauses of {}, {} a second; drained within {}",
+                show_duration(clients.stall_timeout),
+                show_bytes(clients.min_rate),
+                show_duration(clients.drain_timeout),
+            ),
             format!("upstream       {}", upstream.url()),
             format!(
                 "  timeouts     connect {}, head {}, body {}",

@@ -56,6 +56,16 @@ pub(super) fn strip_request(fields: &mut HeaderMap, upgrade: bool) {
     }
 }
 
+/// Makes one line of the cookies that HTTP/2 sends in several (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(fields: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice()))
+    {
+        fields.insert(header::COOKIE, whole);
+    }
+}
+
 /// Takes off what was for this proxy alone. Where the body came in chunks, a length beside it is void; a length
 /// that was said twice is said once.
 pub(super) fn strip_answer(fields: &mut HeaderMap, upgraded: bool) {
@@ -150,6 +160,17 @@ mod tests {
             ("content-length", "3"),
         ];
         assert_eq!(stripped(&lines), ["authorization", "content-type", "content-length"]);
+    }
+
+    #[test]
+    fn cookies_in_pieces_become_one_line() {
+        let mut fields = HeaderMap::new();
+        for crumb in ["a=1", "b=2; c=3", "d=4"] {
+            fields.append(header::COOKIE, HeaderValue::from_static(crumb));
+        }
+        join_cookies(&mut fields);
+        let lines: Vec<_> = fields.get_all(header::COOKIE).iter().collect();
+        assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
     }
 
     #[test]

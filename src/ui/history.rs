@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::proxy::Proxy;
+use crate::telemetry::Telemetry;
 
 /// Between two samples.
 const STEP: Duration = Duration::from_secs(30);
@@ -54,27 +54,29 @@ impl Step {
     }
 }
 
-/// Samples in the order of time. A task adds one every half minute until this is dropped, whether or not anybody
+/// Samples in the order of time. Cheap to clone. A task adds one every half minute until this is dropped, whether or not anybody
 /// looks: what comes in between belongs to its own half minute.
+#[derive(Clone)]
 pub(super) struct History {
-    proxy: Proxy,
+    telemetry: Arc<Telemetry>,
     samples: Arc<Mutex<VecDeque<Counts>>>,
-    _sampling: AbortOnDropHandle<()>,
+    _sampling: Arc<AbortOnDropHandle<()>>,
 }
 
 impl History {
     /// Begins now. Must be called on a runtime.
-    pub(super) fn of(proxy: Proxy) -> Self {
-        let samples = Arc::new(Mutex::new(VecDeque::from([counts(&proxy)])));
-        let sampling = sample(proxy.clone(), Arc::clone(&samples));
-        Self { proxy, samples, _sampling: AbortOnDropHandle::new(tokio::spawn(sampling)) }
+    pub(super) fn of(telemetry: Arc<Telemetry>) -> Self {
+        let samples = Arc::new(Mutex::new(VecDeque::from([counts(&telemetry)])));
+        let sampling = sample(Arc::clone(&telemetry), Arc::clone(&samples));
+        let sampling = Arc::new(AbortOnDropHandle::new(tokio::spawn(sampling)));
+        Self { telemetry, samples, _sampling: sampling }
     }
 
     /// The steps of the last hour, the present one last.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut samples: Vec<Counts> =
             self.samples.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        samples.push(counts(&self.proxy));
+        samples.push(counts(&self.telemetry));
         samples.windows(2).filter_map(|pair| Some(between(*pair.first()?, *pair.last()?))).collect()
     }
 }
@@ -84,10 +86,10 @@ pub(super) fn sum(steps: &[Step]) -> Step {
     steps.iter().fold(Step::default(), |all, step| all.and(*step))
 }
 
-async fn sample(proxy: Proxy, samples: Arc<Mutex<VecDeque<Counts>>>) {
+async fn sample(telemetry: Arc<Telemetry>, samples: Arc<Mutex<VecDeque<Counts>>>) {
     loop {
         tokio::time::sleep(STEP).await;
-        add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&proxy));
+        add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&telemetry));
     }
 }
 
@@ -98,8 +100,8 @@ fn add(samples: &mut VecDeque<Counts>, counts: Counts) {
     samples.push_back(counts);
 }
 
-fn counts(proxy: &Proxy) -> Counts {
-    let count = |name| proxy.telemetry().count(name);
+fn counts(telemetry: &Telemetry) -> Counts {
+    let count = |name| telemetry.count(name);
     Counts {
         reads: count("reads"),
         hits: count("hits"),
@@ -120,14 +122,6 @@ fn between(from: Counts, to: Counts) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::Clock,
-        config::{
-            StoreKind,
-            check::{Overrides, load},
-            profile::Profile,
-        },
-    };
 
     #[test]
     fn an_hour_is_kept_and_nothing_has_no_rate() {
@@ -144,17 +138,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_more_than_an_hour_ago_is_in_no_step_though_nobody_has_looked_since() {
-        let mut config = load(Profile::Panels.source(), Overrides::default()).unwrap().0;
-        config.store.kind = StoreKind::Absent;
-        let proxy = Proxy::new(&config, Clock::system()).unwrap();
-        let history = History::of(proxy.clone());
-        proxy.telemetry().read(true);
+        let telemetry = Arc::<Telemetry>::default();
+        let history = History::of(Arc::clone(&telemetry));
+        telemetry.read(true);
         assert_eq!(sum(&history.steps()).reads, 1);
         for _ in 0..SAMPLES + 2 {
             tokio::time::sleep(STEP).await;
         }
         assert_eq!(sum(&history.steps()).reads, 0);
-        proxy.telemetry().read(true);
+        telemetry.read(true);
         assert_eq!(sum(&history.steps()).reads, 1);
     }
 }

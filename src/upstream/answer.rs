@@ -15,6 +15,7 @@ use super::{
     connect::Connection,
     pool::Pool,
 };
+use crate::deadline::Pace;
 
 /// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
 /// before, the connection is closed.
@@ -33,8 +34,11 @@ impl AnswerBody {
         pool: Pool,
         sent: Progress,
     ) -> Self {
-        let mut answer =
-            Self { body: Timed::new(body, limit), lent: Some((connection, pool, sent)), failed: None };
+        let mut answer = Self {
+            body: Timed::new(body, limit, Pace::of(0)),
+            lent: Some((connection, pool, sent)),
+            failed: None,
+        };
         if answer.body.inner.is_end_stream() {
             answer.give_back();
         }

@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::deadline::Pace;
+
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -22,21 +24,33 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("nothing of the body came within {0:?}")]
     Idle(Duration),
+    /// It came piece by piece, but too slowly.
+    #[error("the body came too slowly")]
+    Slow,
 }
 
-/// A body that must not pause for longer than a limit. The clock runs only while somebody waits for the
-/// next piece: a reader that is slow itself does not make the sender late.
+/// A body that must not pause for longer than a limit, nor come more slowly than at its pace. The clock runs only
+/// while somebody waits for the next piece: a reader that is slow itself does not make the sender late.
 #[derive(Debug)]
 pub(super) struct Timed {
     pub(super) inner: Incoming,
     limit: Duration,
+    pace: Pace,
+    waited: Duration,
+    moved: u64,
     /// Armed while a piece is waited for.
-    timer: Option<Pin<Box<Sleep>>>,
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Timed {
-    pub(super) fn new(inner: Incoming, limit: Duration) -> Self {
-        Self { inner, limit, timer: None }
+    pub(super) fn new(inner: Incoming, limit: Duration, pace: Pace) -> Self {
+        Self { inner, limit, pace, waited: Duration::ZERO, moved: 0, wait: None }
     }
 
     pub(super) fn poll(
@@ -44,13 +58,21 @@ impl Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            self.timer = None;
+            self.waited += self.wait.take().map_or(Duration::ZERO, |wait| wait.since.elapsed());
+            if let Some(Ok(frame)) = &frame {
+                self.moved += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Some(Err(BodyError::Idle(limit))))
+        let patience = self.pace.patience(self.waited, self.moved);
+        let limit = self.limit.min(patience);
+        let wait = self.wait.get_or_insert_with(|| Wait {
+            since: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(limit)),
+        });
+        ready!(wait.timer.as_mut().poll(context));
+        let slow = patience < self.limit;
+        Poll::Ready(Some(Err(if slow { BodyError::Slow } else { BodyError::Idle(self.limit) })))
     }
 }
 
@@ -181,13 +203,16 @@ impl RequestBody {
         Self { source: Source::Own(bytes), progress: Progress::new(Next::Upstream) }
     }
 
-    /// The client's body, which must not pause for longer than `limit`.
+    /// The client's body, which must not pause for longer than `limit` nor come more slowly than at this pace.
     #[must_use]
-    pub fn of_client(body: Incoming, limit: Duration) -> Self {
+    pub fn of_client(body: Incoming, limit: Duration, pace: Pace) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
-        Self { source: Source::Client(Timed::new(body, limit)), progress: Progress::new(Next::Upstream) }
+        Self {
+            source: Source::Client(Timed::new(body, limit, pace)),
+            progress: Progress::new(Next::Upstream),
+        }
     }
 
     /// True where there is nothing to send.
@@ -225,7 +250,7 @@ impl Body for RequestBody {
             Poll::Pending => Next::Client,
             Poll::Ready(Some(Ok(frame))) if !is_last(frame, &client.inner) => Next::Upstream,
             Poll::Ready(Some(Ok(_)) | None) => Next::End,
-            Poll::Ready(Some(Err(BodyError::Idle(_)))) => Next::Never(ClientFault::Late),
+            Poll::Ready(Some(Err(BodyError::Idle(_) | BodyError::Slow))) => Next::Never(ClientFault::Late),
             Poll::Ready(Some(Err(BodyError::Broken(_)))) => Next::Never(ClientFault::Broken),
         });
         frame

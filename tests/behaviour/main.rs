@@ -11,6 +11,7 @@
 
 mod directives;
 mod forwarding;
+mod hostile;
 mod http;
 mod jwks;
 mod line;

@@ -1,11 +1,11 @@
-//! The upstream, the store, who may read, and the bounds of a fill.
+//! The clients, the upstream, the store, who may read, and the bounds of a fill.
 
 use std::time::Duration;
 
 use super::{Origin, Setting, base_url, choose, jwks, limits};
 use crate::config::{
-    Admission, Fill, Near, Route, Stale, Store, StoreKind, Upstream, VouchFor,
-    raw::{RawAdmission, RawFill, RawStore, RawUpstream},
+    Admission, Clients, Fill, Near, Route, Stale, Store, StoreKind, Upstream, VouchFor,
+    raw::{RawAdmission, RawClients, RawFill, RawStore, RawUpstream},
     redis_url,
     report::{At, Fault, Place, Problems, Text},
     secret::Secret,
@@ -23,6 +23,32 @@ const GIB: u64 = 1 << 30;
 
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 const DEFAULT_PREFIX: &str = "cat_";
+
+/// What clients may take of this process.
+pub(super) fn clients(raw: &RawClients, problems: &mut Problems) -> Clients {
+    let timeout = |text: Option<&Text>, default, problems: &mut Problems| {
+        limits::duration(text, default, 10 * MS..=HOUR, problems)
+    };
+    Clients {
+        connections: limits::number(raw.connections.as_ref(), 10_000, 1..=1_000_000, problems),
+        connections_per_address: limits::number(
+            raw.connections_per_address.as_ref(),
+            1_000,
+            1..=1_000_000,
+            problems,
+        ),
+        head_timeout: timeout(raw.head_timeout.as_ref(), 15 * SECOND, problems),
+        idle_timeout: timeout(raw.idle_timeout.as_ref(), MINUTE, problems),
+        stall_timeout: timeout(raw.stall_timeout.as_ref(), 2 * MINUTE, problems),
+        min_rate: limits::bytes(raw.min_rate.as_ref(), 500, 0..=GIB, problems),
+        head_bytes: limits::memory(raw.head_bytes.as_ref(), 32 * KIB, 8 * KIB..=MIB, problems),
+        head_fields: limits::number(raw.head_fields.as_ref(), 100, 10..=1_000, problems),
+        target_bytes: limits::memory(raw.target_bytes.as_ref(), 16 * KIB, 256..=60 * KIB, problems),
+        streams: limits::number(raw.streams.as_ref(), 100, 1..=1_000, problems),
+        other_methods: raw.other_methods.as_ref().is_none_or(|switch| switch.value),
+        drain_timeout: timeout(raw.drain_timeout.as_ref(), 10 * SECOND, problems),
+    }
+}
 
 /// `None` where no usable URL is there, which is a problem.
 pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Problems) -> Option<Upstream> {

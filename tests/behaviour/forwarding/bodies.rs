@@ -256,6 +256,7 @@ fn short() -> Setup {
     Setup::new().config(|config| {
         config.upstream.body_timeout = Duration::from_millis(300);
         config.upstream.head_timeout = Duration::from_millis(300);
+        config.clients.stall_timeout = Duration::from_millis(600);
     })
 }
 

@@ -1,0 +1,249 @@
+//! Reads along what a client sends over HTTP/1, for the one thing that hyper does not tell: that a head has both
+//! `Content-Length` and `Transfer-Encoding`. hyper takes the length away and goes on; who sends both may mean
+//! another request than we would pass on (RFC 9112 section 6.1), and is refused.
+//!
+//! Pure. It judges nothing else, and where it cannot follow hyper will not either.
+
+/// Longer lines are neither of the two fields, or a value that says nothing here.
+const LINE_BYTES: usize = 256;
+/// How a connection of HTTP/2 begins.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+
+/// What came on a connection so far, as far as it must be known.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    state: State,
+    /// The present line's beginning, where it came in an earlier piece.
+    line: Vec<u8>,
+    head: Head,
+    /// Heads that have ended.
+    ended: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Head,
+    /// So many bytes of a body are still to come.
+    Body(u64),
+    /// The line that says how long the next chunk is.
+    Size,
+    /// So many bytes of a chunk, and then a line's end.
+    Chunk(u64),
+    /// After the last chunk.
+    Trailers,
+    /// Not followed any more.
+    Blind,
+}
+
+/// What the present head has said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    begun: bool,
+    length: Option<Length>,
+    chunked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Of(u64),
+    Unclear,
+}
+
+impl Heads {
+    /// Follows the next piece. Gives the place among all heads, from 0, of one that says both.
+    pub(super) fn follow(&mut self, mut piece: &[u8]) -> Option<u64> {
+        while !piece.is_empty() {
+            piece = match self.state {
+                State::Blind => return None,
+                State::Body(left) => self.skip(piece, left, State::Body, State::Head),
+                State::Chunk(left) => self.skip(piece, left, State::Chunk, State::Size),
+                State::Head | State::Size | State::Trailers => match self.next_line(piece) {
+                    Ok(rest) => rest,
+                    Err(ambiguous) => return Some(ambiguous),
+                },
+            };
+        }
+        None
+    }
+
+    /// Whether what comes is still known to be heads and bodies.
+    pub(super) fn are_followed(&self) -> bool {
+        self.state != State::Blind
+    }
+
+    fn skip<'p>(&mut self, piece: &'p [u8], left: u64, more: fn(u64) -> State, then: State) -> &'p [u8] {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        let left = left - taken as u64;
+        self.state = if left == 0 { then } else { more(left) };
+        piece.get(taken..).unwrap_or_default()
+    }
+
+    /// Takes a line, or the beginning of one, off the piece.
+    fn next_line<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], u64> {
+        let Some(end) = memchr::memchr(b'\n', piece) else {
+            self.keep(piece);
+            return Ok(&[]);
+        };
+        let (line, rest) = piece.split_at(end);
+        if self.line.is_empty() {
+            self.line(line)?;
+        } else {
+            self.keep(line);
+            let whole = std::mem::take(&mut self.line);
+            let outcome = self.line(&whole);
+            self.line = whole;
+            self.line.clear();
+            outcome?;
+        }
+        Ok(rest.get(1..).unwrap_or_default())
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        let room = LINE_BYTES.saturating_sub(self.line.len()).min(piece.len());
+        self.line.extend_from_slice(piece.get(..room).unwrap_or_default());
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), u64> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match self.state {
+            State::Head if line.is_empty() => return self.end_head(),
+            State::Head if !self.head.begun => self.begin_head(line),
+            State::Head => self.field(line),
+            State::Size if line.is_empty() => {}
+            State::Size => self.state = size(line),
+            State::Trailers if line.is_empty() => self.state = State::Head,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin_head(&mut self, line: &[u8]) {
+        self.head.begun = true;
+        if line.starts_with(PREFACE) {
+            self.state = State::Blind;
+        }
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        // Of hundreds of fields only few begin like this.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return;
+        }
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+        let (name, value) = line.split_at(colon);
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.head.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = value.get(1..).unwrap_or_default().trim_ascii();
+            let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            self.head.length = Some(length.map_or(Length::Unclear, Length::Of));
+        }
+    }
+
+    fn end_head(&mut self) -> Result<(), u64> {
+        let head = std::mem::take(&mut self.head);
+        if !head.begun {
+            return Ok(());
+        }
+        let place = self.ended;
+        self.ended += 1;
+        self.state = match (head.chunked, head.length) {
+            (true, Some(_)) => {
+                // Nothing after it is believed to be a request.
+                self.state = State::Blind;
+                return Err(place);
+            }
+            (true, None) => State::Size,
+            (false, Some(Length::Of(0)) | None) => State::Head,
+            (false, Some(Length::Of(length))) => State::Body(length),
+            (false, Some(Length::Unclear)) => State::Blind,
+        };
+        Ok(())
+    }
+}
+
+/// What a chunk's size line says comes next.
+fn size(line: &[u8]) -> State {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = line.get(..digits).and_then(|digits| std::str::from_utf8(digits).ok());
+    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+        Some(0) => State::Trailers,
+        Some(bytes) => State::Chunk(bytes),
+        None => State::Blind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const SIZED: &str = "POST / HTTP/1.1\r\nContent-Length: 29\r\n\r\nTransfer-Encoding: chunked\r\n\r";
+    const CHUNKED: &str = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n\
+        1b;x=1\r\nContent-Length: 7\r\n\r\nabcdef\r\n0\r\nContent-Length: 1\r\n\r\n";
+    const BOTH: &str = "POST / HTTP/1.1\r\nContent-Length: 3\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    /// Where a head that says both is found, the bytes coming in pieces of this size.
+    fn found(text: &str, pieces: usize) -> Option<u64> {
+        let mut heads = Heads::default();
+        text.as_bytes().chunks(pieces).find_map(|piece| heads.follow(piece))
+    }
+
+    #[test]
+    fn a_head_that_says_both_is_found_behind_others_however_it_comes() {
+        let behind = format!("\r\n{GET}{SIZED}{CHUNKED}{GET}{BOTH}{GET}");
+        for pieces in 1..=behind.len() {
+            assert_eq!(found(&behind, pieces), Some(4), "in pieces of {pieces}");
+        }
+        let reversed = BOTH.replace("Content-Length: 3\r\nX: y\r\n", "") + "Content-Length: 3\r\n\r\n";
+        assert_eq!(found(&reversed, 1), None, "that is a body");
+        let order = "POST / HTTP/1.1\nTransfer-Encoding: chunked\nContent-Length:3\n\n";
+        assert_eq!(found(order, 7), Some(0), "in either order, with bare line feeds");
+    }
+
+    #[test]
+    fn bodies_and_trailers_are_no_heads() {
+        assert_eq!(found(&format!("{GET}{SIZED}{CHUNKED}{GET}"), 5), None);
+    }
+
+    #[test]
+    fn a_value_that_is_padded_hides_nothing() {
+        let padded = BOTH.replace("Length: ", &format!("Length:{}", " ".repeat(300)));
+        for pieces in [1, 64, 10_000] {
+            assert_eq!(found(&padded, pieces), Some(0));
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_1_is_not_followed() {
+        assert_eq!(found(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{BOTH}"), 3), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_followed_without_a_panic_and_in_little_memory(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..600), 0..20),
+        ) {
+            let mut heads = Heads::default();
+            for piece in pieces {
+                let _ = heads.follow(&piece);
+                prop_assert!(heads.line.capacity() <= 2 * LINE_BYTES);
+            }
+        }
+
+        #[test]
+        fn how_the_bytes_come_changes_nothing(cuts in proptest::collection::vec(1usize..60, 1..60)) {
+            let text = format!("{SIZED}{CHUNKED}{GET}{CHUNKED}{BOTH}");
+            let (mut heads, mut rest, mut found) = (Heads::default(), text.as_bytes(), None);
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                found = found.or(heads.follow(piece));
+                rest = after;
+                if rest.is_empty() { break }
+            }
+            prop_assert_eq!(found, Some(4));
+        }
+    }
+}

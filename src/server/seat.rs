@@ -1,0 +1,425 @@
+//! One client's connection, as the door sees it: what it is waited for, since when, and whether that is too long.
+//!
+//! Every state is a few atomics that the connection's own tasks write; one task for all connections reads them
+//! several times a second. So a request arms no timer.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+
+use crate::{config::Clients, deadline::Pace};
+
+/// A client that is told to leave, and does not, is put out after so long.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// In place of a request's number.
+const NONE: u64 = u64::MAX;
+
+/// Milliseconds since the start, as told by whoever looks after the connections.
+#[derive(Debug, Default)]
+pub(super) struct Ticks(AtomicU64);
+
+impl Ticks {
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, now: Duration) {
+        self.0.store(milliseconds(now), Ordering::Relaxed);
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Nothing was asked yet; since it was opened.
+    New,
+    /// Between an answer and the next request's first byte.
+    Idle,
+    /// In a later head.
+    Head,
+    /// At least one request is being answered.
+    Busy,
+    /// Its bytes go to and from the upstream as they are.
+    Tunnel,
+}
+
+/// What is to become of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Verdict {
+    /// It goes on.
+    Stay,
+    /// It is told to go once it has what it asked for.
+    Leave,
+    /// It is closed as it is.
+    End,
+}
+
+/// One connection.
+pub(super) struct Seat {
+    /// Counted from 0, in the order of coming.
+    pub(super) number: u64,
+    pub(super) from: IpAddr,
+    ticks: Arc<Ticks>,
+    phase: AtomicU8,
+    since: AtomicU64,
+    /// Requests whose answers have not ended.
+    visits: AtomicU32,
+    /// Requests that were begun.
+    begun: AtomicU64,
+    /// The place among its requests of one that must not be answered.
+    ambiguous: AtomicU64,
+    /// Since when a write waits, plus 1; 0: none does.
+    writing: AtomicU64,
+    /// What writes have waited for in all, and what they have moved, since the connection was last idle.
+    waited: AtomicU64,
+    moved: AtomicU64,
+    /// Answers over HTTP/2, which a client may let wait one by one.
+    answers: Mutex<Vec<Arc<Asked>>>,
+    verdict: AtomicU8,
+    /// Somebody was cut short by it.
+    pub(super) cut: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// When an answer's next piece was last asked for.
+#[derive(Debug)]
+pub(super) struct Asked(AtomicU64);
+
+impl Seat {
+    pub(super) fn new(number: u64, from: IpAddr, ticks: Arc<Ticks>) -> Self {
+        let now = ticks.now();
+        Self {
+            number,
+            from,
+            ticks,
+            phase: AtomicU8::new(Phase::New as u8),
+            since: AtomicU64::new(now),
+            visits: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
+            ambiguous: AtomicU64::new(NONE),
+            writing: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            answers: Mutex::default(),
+            verdict: AtomicU8::new(Verdict::Stay as u8),
+            cut: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Bytes of the client have come.
+    pub(super) fn heard(&self) {
+        if self.is(Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// The head of a request that must not be answered was read.
+    pub(super) fn note_ambiguous(&self, place: u64) {
+        self.ambiguous.store(place, Ordering::Relaxed);
+    }
+
+    /// A request is to be answered, until the visit is dropped. False where it must not be.
+    pub(super) fn visit(self: &Arc<Self>) -> (Visit, bool) {
+        if self.visits.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.waited.store(0, Ordering::Relaxed);
+            self.moved.store(0, Ordering::Relaxed);
+            self.enter(Phase::Busy);
+        }
+        let place = self.begun.fetch_add(1, Ordering::Relaxed);
+        let clear = self.ambiguous.load(Ordering::Relaxed) != place;
+        (Visit { seat: Arc::clone(self), asked: None }, clear)
+    }
+
+    /// What was an HTTP connection is one no more.
+    pub(super) fn become_tunnel(&self) {
+        self.enter(Phase::Tunnel);
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.is(Phase::Tunnel)
+    }
+
+    /// A write could not go on.
+    pub(super) fn write_waits(&self) {
+        if self.writing.load(Ordering::Relaxed) == 0 {
+            self.writing.store(self.ticks.now() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// A write went on, by so many bytes.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let since = self.writing.load(Ordering::Relaxed);
+        if since != 0 {
+            let waited = self.ticks.now().saturating_sub(since - 1);
+            self.waited.fetch_add(waited, Ordering::Relaxed);
+            self.writing.store(0, Ordering::Relaxed);
+        }
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Wakes this task when the verdict changes.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.verdict.load(Ordering::Acquire) {
+            leave if leave == Verdict::Leave as u8 => Verdict::Leave,
+            end if end == Verdict::End as u8 => Verdict::End,
+            _ => Verdict::Stay,
+        }
+    }
+
+    /// Says what is to become of it; what was said before is only ever sharpened.
+    pub(super) fn tell(&self, verdict: Verdict) {
+        if verdict == Verdict::End && self.visits.load(Ordering::Acquire) > 0 && !self.is_tunnel() {
+            self.cut.store(true, Ordering::Release);
+        }
+        if self.verdict.fetch_max(verdict as u8, Ordering::AcqRel) < verdict as u8 {
+            self.waker.wake();
+        }
+    }
+
+    /// Since when nothing is asked of it; `None` while something is. One that has not asked anything yet counts.
+    pub(super) fn unused_since(&self) -> Option<u64> {
+        let unused = self.is(Phase::Idle) || self.is(Phase::New);
+        (unused && self.verdict() == Verdict::Stay).then(|| self.since.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client takes too long, whatever it is that it is waited for.
+    pub(super) fn judge(&self, limits: &Clients) -> Verdict {
+        let now = self.ticks.now();
+        let past = |since: u64, limit: Duration| now.saturating_sub(since) > milliseconds(limit);
+        let waits = |since| past(since, limits.stall_timeout);
+        if self.is_stalled(now, limits) || self.has_answer_that_waits(waits) {
+            return Verdict::End;
+        }
+        let since = self.since.load(Ordering::Relaxed);
+        let (leave, end) = match self.phase.load(Ordering::Relaxed) {
+            new if new == Phase::New as u8 => (limits.head_timeout, limits.head_timeout + FAREWELL),
+            head if head == Phase::Head as u8 => (limits.head_timeout, limits.head_timeout),
+            idle if idle == Phase::Idle as u8 => (limits.idle_timeout, limits.idle_timeout + FAREWELL),
+            _ => return Verdict::Stay,
+        };
+        if past(since, end) {
+            Verdict::End
+        } else if past(since, leave) {
+            Verdict::Leave
+        } else {
+            Verdict::Stay
+        }
+    }
+
+    /// Whether a client takes nothing of an answer of its own over HTTP/2.
+    fn has_answer_that_waits(&self, past: impl Fn(u64) -> bool) -> bool {
+        self.answers().iter().any(|asked| past(asked.0.load(Ordering::Relaxed)))
+    }
+
+    /// Whether it takes nothing of what is written, or too little.
+    fn is_stalled(&self, now: u64, limits: &Clients) -> bool {
+        let since = self.writing.load(Ordering::Relaxed);
+        if since == 0 {
+            return false;
+        }
+        let pause = now.saturating_sub(since - 1);
+        let waited = Duration::from_millis(self.waited.load(Ordering::Relaxed) + pause);
+        let patience = Pace::of(limits.min_rate).patience(waited, self.moved.load(Ordering::Relaxed));
+        pause > milliseconds(limits.stall_timeout) || patience.is_zero()
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Vec<Arc<Asked>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.since.store(self.ticks.now(), Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+}
+
+/// A request that is being answered; dropped when its answer has ended or its client has left.
+pub(super) struct Visit {
+    seat: Arc<Seat>,
+    asked: Option<Arc<Asked>>,
+}
+
+impl Visit {
+    /// The answer may be let wait by itself, while others on its connection go on (HTTP/2).
+    pub(super) fn watch(&mut self) {
+        let asked = Arc::new(Asked(AtomicU64::new(self.seat.ticks.now())));
+        self.seat.answers().push(Arc::clone(&asked));
+        self.asked = Some(asked);
+    }
+
+    /// The answer's next piece is asked for.
+    pub(super) fn asked(&self) {
+        if let Some(asked) = &self.asked {
+            asked.0.store(self.seat.ticks.now(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(asked) = &self.asked {
+            self.seat.answers().retain(|other| !Arc::ptr_eq(other, asked));
+        }
+        if self.seat.visits.fetch_sub(1, Ordering::AcqRel) == 1 && !self.seat.is_tunnel() {
+            self.seat.enter(Phase::Idle);
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Room {
+        ticks: Arc<Ticks>,
+        seat: Arc<Seat>,
+        limits: Clients,
+    }
+
+    fn room() -> Room {
+        let ticks = Arc::<Ticks>::default();
+        let seat = Arc::new(Seat::new(0, IpAddr::from([127, 0, 0, 1]), Arc::clone(&ticks)));
+        let seconds = Duration::from_secs;
+        let limits = Clients {
+            connections: 1,
+            connections_per_address: 1,
+            head_timeout: seconds(10),
+            idle_timeout: seconds(60),
+            stall_timeout: seconds(120),
+            min_rate: 500,
+            head_bytes: 1,
+            head_fields: 1,
+            target_bytes: 1,
+            streams: 1,
+            other_methods: true,
+            drain_timeout: seconds(1),
+        };
+        Room { ticks, seat, limits }
+    }
+
+    impl Room {
+        /// What becomes of it at this second.
+        fn at(&self, second: u64) -> Verdict {
+            self.ticks.set(Duration::from_secs(second));
+            self.seat.judge(&self.limits)
+        }
+    }
+
+    #[test]
+    fn a_silent_one_is_told_to_leave_and_then_put_out() {
+        let room = room();
+        assert_eq!((room.at(10), room.at(11), room.at(16)), (Verdict::Stay, Verdict::Leave, Verdict::End));
+    }
+
+    #[test]
+    fn bytes_now_and_then_do_not_prolong_a_head() {
+        let room = room();
+        drop(room.seat.visit());
+        assert_eq!(room.at(50), Verdict::Stay);
+        for second in 50..=60 {
+            room.seat.heard();
+            assert_eq!(room.at(second), Verdict::Stay);
+        }
+        assert_eq!(room.at(61), Verdict::End);
+    }
+
+    #[test]
+    fn an_unused_one_is_told_to_leave_in_time_and_put_out_if_it_does_not() {
+        let room = room();
+        room.ticks.set(Duration::from_secs(100));
+        drop(room.seat.visit());
+        assert_eq!((room.at(160), room.at(161), room.at(166)), (Verdict::Stay, Verdict::Leave, Verdict::End));
+    }
+
+    #[test]
+    fn one_that_waits_for_its_answer_may_wait() {
+        let room = room();
+        let visit = room.seat.visit();
+        assert_eq!(room.at(100_000), Verdict::Stay);
+        drop(visit);
+        assert_eq!((room.at(100_060), room.at(100_061)), (Verdict::Stay, Verdict::Leave));
+    }
+
+    #[test]
+    fn one_that_takes_nothing_is_put_out() {
+        let room = room();
+        let _visit = room.seat.visit();
+        room.seat.wrote(1 << 20);
+        room.seat.write_waits();
+        assert_eq!((room.at(120), room.at(121)), (Verdict::Stay, Verdict::End));
+    }
+
+    #[test]
+    fn one_that_takes_too_little_is_put_out_and_one_that_keeps_the_pace_is_not() {
+        let (slow, fast) = (room(), room());
+        let _visits = (slow.seat.visit(), fast.seat.visit());
+        let mut ended = None;
+        for second in 0..1_000 {
+            slow.seat.write_waits();
+            fast.seat.write_waits();
+            ended = ended.or((slow.at(second) == Verdict::End).then_some(second));
+            assert_eq!(fast.at(second), Verdict::Stay, "at {second}");
+            slow.seat.wrote(100);
+            fast.seat.wrote(500);
+        }
+        assert_eq!(ended, Some(25), "20 s, and a second for each 500 bytes");
+    }
+
+    #[test]
+    fn an_answer_of_http_2_that_is_let_wait_ends_the_connection() {
+        let room = room();
+        let (mut waits, mut goes_on) = (room.seat.visit().0, room.seat.visit().0);
+        waits.watch();
+        goes_on.watch();
+        for second in 0..=120 {
+            goes_on.asked();
+            assert_eq!(room.at(second), Verdict::Stay);
+        }
+        goes_on.asked();
+        assert_eq!(room.at(121), Verdict::End);
+        drop(waits);
+        assert_eq!(room.at(121), Verdict::Stay);
+    }
+
+    #[test]
+    fn only_the_request_that_says_both_must_not_be_answered() {
+        let room = room();
+        room.seat.note_ambiguous(1);
+        assert_eq!([room.seat.visit().1, room.seat.visit().1, room.seat.visit().1], [true, false, true]);
+    }
+
+    #[test]
+    fn a_verdict_is_only_sharpened_and_who_is_cut_short_is_known() {
+        let room = room();
+        room.seat.tell(Verdict::End);
+        room.seat.tell(Verdict::Leave);
+        assert_eq!((room.seat.verdict(), room.seat.cut.load(Ordering::Relaxed)), (Verdict::End, false));
+        let busy = self::room();
+        let _visit = busy.seat.visit();
+        busy.seat.tell(Verdict::End);
+        assert!(busy.seat.cut.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,4 @@
+//! What an attacker sends: whatever it is, the upstream gets one well-formed request or none, and others are served.
+
+mod corpus;
+mod recording;
