@@ -5,7 +5,7 @@ mod declined;
 mod read;
 mod usable;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -44,9 +44,12 @@ struct Inner {
     pace: Pace,
     /// What goes on without its request: writes whose client has left, tunnels.
     tasks: TaskTracker,
-    /// Who answers now in place of this one, which finishes what it has begun.
-    successor: OnceLock<Proxy>,
+    /// All that answer requests of one server: the one in office, and those that finish what they have begun.
+    siblings: Siblings,
 }
+
+/// None is kept alive by it.
+type Siblings = Arc<Mutex<Vec<Weak<Inner>>>>;
 
 /// Why a configuration cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,9 @@ impl Proxy {
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Unusable> {
         let telemetry = Arc::<Telemetry>::default();
         let cache = Cache::new(config, clock.clone(), Arc::clone(&telemetry))?;
-        Self::around(cache, config, clock, telemetry, TaskTracker::new())
+        let proxy = Self::around(cache, config, clock, telemetry, (TaskTracker::new(), Siblings::default()))?;
+        proxy.join_siblings();
+        Ok(proxy)
     }
 
     /// A proxy as configured that may take over from this one: it goes on with its counts and, where that stays the
@@ -79,9 +84,9 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, Unusable> {
-        let Inner { telemetry, clock, tasks, cache, .. } = &*self.0;
-        let cache = cache.successor(config)?;
-        Self::around(cache, config, clock.clone(), Arc::clone(telemetry), tasks.clone())
+        let Inner { telemetry, clock, tasks, cache, siblings, .. } = &*self.0;
+        let (cache, shared) = (cache.successor(config)?, (tasks.clone(), Arc::clone(siblings)));
+        Self::around(cache, config, clock.clone(), Arc::clone(telemetry), shared)
     }
 
     fn around(
@@ -89,7 +94,7 @@ impl Proxy {
         config: &Config,
         clock: Clock,
         telemetry: Arc<Telemetry>,
-        tasks: TaskTracker,
+        (tasks, siblings): (TaskTracker, Siblings),
     ) -> Result<Self, Unusable> {
         let upstream = Arc::new(Upstream::new(&config.upstream)?);
         Ok(Self(Arc::new(Inner {
@@ -104,14 +109,14 @@ impl Proxy {
             tasks,
             telemetry,
             pace: Pace::of(config.clients.min_rate),
-            successor: OnceLock::new(),
+            siblings,
         })))
     }
 
     /// From here on what a write through this proxy changes is void in that one, too; to be called before that one
     /// answers its first request.
     pub async fn hand_over(&self, successor: &Self) {
-        let _ = self.0.successor.set(successor.clone());
+        successor.join_siblings();
         // The store has not heard of a write yet. That one must not believe it either, until it has.
         if self.0.cache.owes() {
             successor.void_all().await;
@@ -215,14 +220,12 @@ impl Proxy {
         }
     }
 
-    /// A write that changed these routes was answered. Where another proxy has taken over meanwhile, all that it
-    /// has is void: its routes may have other names.
+    /// A write that changed these routes was answered. Where there are other proxies of the same server, all that they
+    /// have is void: their routes may have other names.
     async fn void(&self, routes: &[usize]) {
         self.0.cache.void(routes).await;
-        let mut next = self.0.successor.get();
-        while let Some(proxy) = next {
-            proxy.void_all().await;
-            next = proxy.0.successor.get();
+        for sibling in self.siblings() {
+            sibling.void_all().await;
         }
     }
 
@@ -234,11 +237,22 @@ impl Proxy {
     fn heard(&self, sender: &Sender, status: StatusCode) {
         let Some(token) = &sender.token else { return };
         self.0.admission.heard(token, &sender.routes, status);
-        let mut next = self.0.successor.get();
-        while let Some(proxy) = next {
-            proxy.0.admission.heard(token, &proxy.0.classifier.all_routes(), status);
-            next = proxy.0.successor.get();
+        for sibling in self.siblings() {
+            sibling.0.admission.heard(token, &sibling.0.classifier.all_routes(), status);
         }
+    }
+
+    fn join_siblings(&self) {
+        let mut all = self.0.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|sibling| sibling.strong_count() > 0);
+        all.push(Arc::downgrade(&self.0));
+    }
+
+    /// The others that still answer requests; seldom any.
+    fn siblings(&self) -> Vec<Self> {
+        let all = self.0.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = all.iter().filter_map(Weak::upgrade);
+        living.filter(|sibling| !Arc::ptr_eq(sibling, &self.0)).map(Self).collect()
     }
 }
 

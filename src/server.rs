@@ -43,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 /// To a client for whom there is no seat.
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
-    Cache-Control: no-store\r\nContent-Type: application/problem+json\r\nContent-Length: 94\r\n\r\n\
+    Cache-Control: no-store\r\nContent-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\"}";
 
 /// Runs `work` and everything that it starts, on as many threads as there are cores.

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+use rustix::process::Signal;
 use std::{
     io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -58,10 +59,81 @@ fn serving(arguments: &[&str], environment: &[(&str, &str)]) -> (String, Serving
     (serving.until(" -> "), serving)
 }
 
-fn stop(mut serving: Serving) -> Option<i32> {
+fn tell(serving: &Serving, signal: Signal) {
     let id = rustix::process::Pid::from_raw(i32::try_from(serving.child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
+    rustix::process::kill_process(id, signal).expect("a signal");
+}
+
+fn stop(mut serving: Serving) -> Option<i32> {
+    tell(&serving, Signal::TERM);
     serving.child.wait().expect("its end").code()
+}
+
+/// An upstream that takes a request and never answers it, and where it is.
+fn silent_upstream() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// The address on the start line.
+fn address_in(line: &str) -> &str {
+    line.split(" -> ").next().unwrap().rsplit(' ').next().unwrap()
+}
+
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn what_takes_longer_than_the_time_to_drain_is_cut_off_and_the_exit_code_says_so() {
+    let (upstream, url) = silent_upstream();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "[clients]\ndrain-timeout = \"100ms\"\n[upstream]\nurl = \"{url}\"\n[store]\nkind = \"memory\"\n{ROUTE}").unwrap();
+    let (line, serving) = serving(&["--config", file.path().to_str().unwrap()], &[]);
+    let mut client = TcpStream::connect(address_in(&line)).expect("a connection");
+    client.write_all(REQUEST).unwrap();
+    let _there = upstream.accept().expect("the request");
+    assert_eq!(stop(serving), Some(3));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (upstream, url) = silent_upstream();
+    let (line, mut serving) = serving(&["--upstream", &url, "--redis-url", "redis://127.0.0.1:1"], &[]);
+    let mut client = TcpStream::connect(address_in(&line)).expect("a connection");
+    client.write_all(REQUEST).unwrap();
+    let _there = upstream.accept().expect("the request");
+    tell(&serving, Signal::TERM);
+    serving.until("a second signal ends it at once");
+    tell(&serving, Signal::INT);
+    serving.until("cut off");
+    assert_eq!(serving.child.wait().expect("its end").code(), Some(3));
+}
+
+const ROUTE: &str = "[routes.one]\npath = \"/api/One\"\nkey = \"one\"\nfields = { id = \"$.id\" }\n";
+
+#[test]
+fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut put = |text: &str| {
+        file.as_file().set_len(0).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        write!(file, "{text}").unwrap();
+        file.path().to_str().unwrap().to_owned()
+    };
+    let good = format!("[upstream]\nurl = \"http://127.0.0.1:1\"\n[store]\nkind = \"memory\"\n{ROUTE}");
+    let path = put(&good);
+    let (line, mut serving) = serving(&["--config", &path], &[]);
+    let address = address_in(&line).to_owned();
+    put(&good.replace("/api/One", "api/One"));
+    tell(&serving, Signal::HUP);
+    serving.until("not reloaded; what ran before goes on");
+    assert!(serving.until("routes.one.path").contains("error"), "{:?}", serving.said);
+    put(&good.replace("routes.one", "routes.two"));
+    tell(&serving, Signal::HUP);
+    assert!(serving.until("reloaded: ").contains("routes two"), "{:?}", serving.said);
+    // Where it listens takes a restart; given by a flag, it has not changed.
+    assert!(get(&address).starts_with("HTTP/1.1 502 "));
+    assert_eq!(stop(serving), Some(0));
 }
 
 #[test]

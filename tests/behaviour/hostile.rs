@@ -1,5 +1,6 @@
 //! What an attacker sends: whatever it is, the upstream gets one well-formed request or none, and others are served.
 
+mod attacks;
 mod corpus;
 mod frames;
 mod recording;

@@ -17,6 +17,7 @@ mod jwks;
 mod line;
 mod near;
 mod reads;
+mod reload;
 mod session;
 mod stale;
 mod store;

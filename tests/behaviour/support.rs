@@ -20,7 +20,7 @@ use catproxy::{
         profile::Profile,
     },
     proxy::Proxy,
-    server::{Server, Stopped},
+    server::{Server, Stopped, reload::Reload},
 };
 use fake_abconnect::{FakeAbconnect, Gate, Options, Running};
 use http::{HeaderMap, Request, StatusCode};
@@ -199,6 +199,7 @@ impl Bench {
 pub struct Door {
     pub address: SocketAddr,
     pub inside: Proxy,
+    pub reload: Reload,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<JoinHandle<Stopped>>,
 }
@@ -206,12 +207,12 @@ pub struct Door {
 impl Door {
     pub async fn open(config: &Config, clock: Clock) -> Self {
         let server = Server::bind(config, clock).await.expect("the proxy starts");
-        let (address, inside) = (server.address(), server.proxy());
+        let (address, inside, reload) = (server.address(), server.proxy(), server.reload());
         let (stop, stopped) = oneshot::channel();
         let stopped = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { address, inside, stop: Some(stop), stopped: Some(stopped) }
+        Self { address, inside, reload, stop: Some(stop), stopped: Some(stopped) }
     }
 
     /// Tells it to stop; the result says when and how it has.

@@ -83,9 +83,9 @@ impl Wire {
         in_time("room for what is said", self.mouth.write_all(words.as_ref())).await.expect("an open line");
     }
 
-    /// Says it as long as the other end takes it.
-    pub(crate) async fn say_if_heard(&mut self, words: impl AsRef<[u8]>) {
-        let _ = in_time("room for what is said", self.mouth.write_all(words.as_ref())).await;
+    /// Says it as long as the other end takes it; false where that has closed.
+    pub(crate) async fn say_if_heard(&mut self, words: impl AsRef<[u8]>) -> bool {
+        in_time("room for what is said", self.mouth.write_all(words.as_ref())).await.is_ok()
     }
 
     /// What `listen` gives, while this end says as much as the other end takes.
@@ -147,6 +147,16 @@ impl Ear {
             }
             assert!(self.read().await, "the end came before {mark:?}: {:?}", text(&self.came));
         }
+    }
+
+    /// Whether this has come by now.
+    pub(crate) async fn has_come(&mut self, mark: &str) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.line.read_buf(&mut self.came) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        text(&self.came).contains(mark)
     }
 
     pub(crate) async fn exactly(&mut self, bytes: usize) -> String {

@@ -149,8 +149,11 @@ fn status(block: &[u8]) -> Option<u16> {
 /// A number of digits in Huffman's code (RFC 7541 appendix B): 0 to 2 are the codes of five bits 0 to 2, 3 to 9 those of
 /// six bits from 0x19 on.
 fn huffman(value: &[u8]) -> Option<u16> {
-    let bits: Vec<u16> = value.iter().flat_map(|byte| (0..8).rev().map(move |bit| u16::from(byte >> bit & 1))).collect();
-    let take = |from: usize, length: usize| Some(bits.get(from..from + length)?.iter().fold(0, |sum, bit| sum * 2 + bit));
+    let bits: Vec<u16> =
+        value.iter().flat_map(|byte| (0..8).rev().map(move |bit| u16::from(byte >> bit & 1))).collect();
+    let take = |from: usize, length: usize| {
+        Some(bits.get(from..from + length)?.iter().fold(0, |sum, bit| sum * 2 + bit))
+    };
     let (mut at, mut number) = (0, 0);
     for _ in 0..3 {
         let short = take(at, 5)?;

@@ -185,22 +185,36 @@ fn broken() -> Vec<Case> {
         case("a head on stream 0", head(0, END_STREAM, &request(&[], &[])), Reset),
         case("a head on an even stream", head(2, END_STREAM, &request(&[], &[])), Reset),
         case("a continuation of nothing", frame(CONTINUATION, END_HEADERS, 1, b""), Reset),
-        case("a head that another frame breaks off", {
-            let start = frame(HEADERS, END_STREAM, 1, &block(&request(&[], &[])));
-            [start, frame(PING, 0, 0, &[0; 8])].concat()
-        }, Reset),
+        case(
+            "a head that another frame breaks off",
+            {
+                let start = frame(HEADERS, END_STREAM, 1, &block(&request(&[], &[])));
+                [start, frame(PING, 0, 0, &[0; 8])].concat()
+            },
+            Reset,
+        ),
         case("a head that is no HPACK", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff; 40]), Reset),
-        case("a table larger than allowed", {
-            let mut bytes = vec![0x3f, 0xe1, 0xff, 0xff, 0x07];
-            bytes.extend(block(&request(&[], &[])));
-            frame(HEADERS, END_HEADERS | END_STREAM, 1, &bytes)
-        }, Reset),
-        case("a padding longer than its frame", frame(HEADERS, END_HEADERS | END_STREAM | 8, 1, &[200, 0, 0]), Reset),
+        case(
+            "a table larger than allowed",
+            {
+                let mut bytes = vec![0x3f, 0xe1, 0xff, 0xff, 0x07];
+                bytes.extend(block(&request(&[], &[])));
+                frame(HEADERS, END_HEADERS | END_STREAM, 1, &bytes)
+            },
+            Reset,
+        ),
+        case(
+            "a padding longer than its frame",
+            frame(HEADERS, END_HEADERS | END_STREAM | 8, 1, &[200, 0, 0]),
+            Reset,
+        ),
         case("a frame above the largest", frame(DATA, 0, 1, &vec![0; 20_000]), Reset),
         case("a window of nothing", [frame(WINDOW_UPDATE, 0, 0, &[0; 4])].concat(), Reset),
-        case("a window above the largest", {
-            [frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), get()].concat()
-        }, Reset),
+        case(
+            "a window above the largest",
+            [frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), get()].concat(),
+            Reset,
+        ),
         case("settings of an odd length", frame(SETTINGS, 0, 0, &[0; 5]), Reset),
         case("settings that are acknowledged and said", frame(SETTINGS, ACK, 0, &[0; 6]), Reset),
         case("a ping of an odd length", frame(PING, 0, 0, &[0; 7]), Reset),
@@ -269,7 +283,9 @@ async fn lists_are_read_over_http_2() {
     let calls = bench.upstream.calls().len();
     let mut client = Second::to(&bench.proxy).await;
     for stream in [1, 3, 5] {
-        client.say(&head(stream, END_STREAM, &request(&[(":path", list)], &[("authorization", &token)]))).await;
+        client
+            .say(&head(stream, END_STREAM, &request(&[(":path", list)], &[("authorization", &token)])))
+            .await;
     }
     let mut bodies = Vec::new();
     while bodies.len() < 3 {
