@@ -20,9 +20,10 @@ test: ## All tests: a real redis-server, both Python SDKs
 	cargo test --workspace --all-features
 	scripts/test-sdks
 
-check: ## Formatting, clippy and doc warnings; nothing may be left
+check: ## Formatting, clippy and doc warnings, what comes into the build; nothing may be left
 	@scripts/install cc=build-essential
 	cargo fmt --all --check
+	scripts/cargo-deny
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 

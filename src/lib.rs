@@ -9,6 +9,8 @@
 //!
 //! Decisions are pure (`classify`, `project`, `page`, `cache::entry`); what acts is at the edge.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod server;
 

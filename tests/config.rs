@@ -1,6 +1,7 @@
 //! The configuration, as its author, its operator and the program meet it.
 
 #![cfg(test)]
+#![allow(clippy::string_slice, reason = "a test fails by panicking")]
 
 use std::{ffi::OsString, fmt::Write as _, path::PathBuf, time::Duration};
 

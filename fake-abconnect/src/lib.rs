@@ -26,6 +26,8 @@
 //! What it deliberately is not: TLS, HTTP/2, a database, or fit for a network with anybody hostile in it. The key it
 //! signs tokens with is published.
 
+#![forbid(unsafe_code)]
+
 // The life of a connection and of a request, outside in.
 mod running;
 mod server;

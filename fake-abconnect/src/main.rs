@@ -1,5 +1,7 @@
 //! The stand-in as a program.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -30,6 +30,7 @@
 //!
 //! **Bounds**: the rows of the table. The first write goes through A, since the replicas are alike.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program whose output is a table")]
 
 mod coherence;

@@ -261,7 +261,7 @@ mod tests {
         });
         assert!(first.led);
         drop(first);
-        let second = flights.join(id(0), None, Wanted::Any, |_| async { unreachable!("it already flies") });
+        let second = flights.join(id(0), None, Wanted::Any, |_| async { panic!("it already flies") });
         assert!(!second.led);
         land.send(7).unwrap();
         assert_eq!(second.outcome().await, Some(Ok(7)));

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "clippy.toml allows these within test functions; the functions they share are tests too"
 )]
 
