@@ -43,4 +43,5 @@ pub mod bounded;
 pub mod clock;
 pub mod config;
 pub mod deadline;
+pub mod supervise;
 pub mod telemetry;

@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "main",
     "cli",
     "server",
@@ -101,6 +101,7 @@ const ORDER: [&str; 22] = [
     "bounded",
     "clock",
     "deadline",
+    "supervise",
     "lib",
 ];
 

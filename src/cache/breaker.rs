@@ -12,6 +12,8 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::supervise;
+
 /// Failures in a row that open it.
 const FAILURES: u32 = 5;
 /// The first pause between probes; it doubles up to the last.
@@ -69,13 +71,13 @@ impl Breaker {
         first
     }
 
-    /// Asks with `probe` again and again until it says yes, then closes the breaker. Runs in a task of
-    /// its own; dropping it leaves the breaker open.
+    /// Asks with `probe` again and again until it says yes, then closes the breaker; a probe that panics has said no.
+    /// Runs in a task of its own; dropping it leaves the breaker open.
     pub(super) async fn probe_until_back<F: Future<Output = bool>>(&self, mut probe: impl FnMut() -> F) {
         let mut pause = FIRST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
-            if probe().await {
+            if supervise::caught("the probe of the store", probe()).await == Some(true) {
                 break;
             }
             pause = (pause * 2).min(LAST_PAUSE);
@@ -125,6 +127,24 @@ mod tests {
         for pair in asked.windows(2) {
             assert!(pair[1] - pair[0] <= LAST_PAUSE, "{asked:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_panics_is_not_the_last_one() {
+        let breaker = Breaker::default();
+        assert!(breaker.open());
+        let mut asked = 0;
+        breaker
+            .probe_until_back(|| {
+                asked += 1;
+                let good = asked > 2;
+                async move {
+                    assert!(good, "on purpose");
+                    true
+                }
+            })
+            .await;
+        assert!(asked == 3 && !breaker.is_open());
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,10 @@ use super::{
     near::Near,
     snapshot::{Keys, Snapshot, Stored},
 };
-use crate::deadline::{Deadline, Elapsed};
+use crate::{
+    deadline::{Deadline, Elapsed},
+    supervise,
+};
 
 /// Connections, all shared: a second one keeps small answers from waiting behind a large one.
 const CONNECTIONS: u32 = 2;
@@ -81,7 +84,9 @@ impl Redis {
 
     /// Follows the server's invalidations for the copies near, until the task is dropped.
     pub(super) fn follow(&self, prefix: &str, near: Arc<Near>) -> impl Future<Output = ()> + Send + 'static {
-        tracking::follow(self.connector.client.clone(), prefix.to_owned(), near)
+        let (client, prefix) = (self.connector.client.clone(), prefix.to_owned());
+        let follow = move || tracking::follow(client.clone(), prefix.clone(), Arc::clone(&near));
+        supervise::until_done("following Redis", follow)
     }
 
     /// It is known not to answer.

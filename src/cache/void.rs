@@ -12,6 +12,7 @@ use super::{Shared, entry::Shape};
 use crate::{
     config::{Config, Route},
     deadline::Deadline,
+    supervise,
 };
 
 /// A generation outlives its entries by far, and at least this.
@@ -94,7 +95,9 @@ impl Shared {
         let idle = self.routes.get(route).is_some_and(|state| !state.voiding.swap(true, Ordering::AcqRel));
         if idle {
             let shared = Arc::clone(self);
-            tokio::spawn(async move { shared.void_until_acknowledged(route).await });
+            tokio::spawn(async move {
+                supervise::until_done("voiding", || shared.void_until_acknowledged(route)).await;
+            });
         }
     }
 

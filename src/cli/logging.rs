@@ -1,6 +1,6 @@
 //! How the log is written: only the environment says it.
 
-use std::io::IsTerminal as _;
+use std::{any::Any, io::IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -67,22 +67,38 @@ impl Logging {
             LogFormat::People => log.with_target(false).try_init(),
             LogFormat::Json => log.json().try_init(),
         };
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!("a defect: panicked at {place}: {}", printable(panic.payload()));
+        }));
     }
 }
 
-/// From here on a panic is a line in the log: where it was and, where its text stands in the source, that. A text made
-/// at run time may hold what a client or a server has sent, and is left out.
-pub(super) fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let text =
-            panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(its text is not shown)");
-        tracing::error!("a mistake in catproxy: panic at {place}: {text}");
-    }));
+/// A panic's text as far as it was written by its author. What was put together while running may hold what a client
+/// sent: a slice of a string that fails has the string in its text.
+fn printable(payload: &dyn Any) -> &str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("(its text may hold a secret)")
 }
 
 /// A level, or a module and its level. The library takes any word for a module, and then logs nothing else.
 fn is_directive(part: &str) -> bool {
     let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
     level.trim().parse::<LevelFilter>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_panic_is_its_authors_or_not_printed() {
+        let token = String::from("Bearer sécret");
+        let written = catch_unwind(|| panic!("no such thing")).expect_err("a panic");
+        let put_together = catch_unwind(|| token.split_at(9).0.len()).expect_err("a panic");
+        assert_eq!(printable(&*written), "no such thing");
+        assert!(put_together.downcast_ref::<String>().is_some_and(|text| text.contains("sécret")));
+        assert_eq!(printable(&*put_together), "(its text may hold a secret)");
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     check,
-    logging::{self, Logging},
+    logging::Logging,
     options::{Environment, Options},
     signals::{Hangups, Stops},
 };
@@ -34,7 +34,6 @@ pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
         Err(report) => return check::refuse(report, environment),
     };
     logging.begin();
-    logging::report_panics();
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::telemetry::Telemetry;
+use crate::{supervise, telemetry::Telemetry};
 
 /// Between two samples.
 const STEP: Duration = Duration::from_secs(30);
@@ -67,9 +67,9 @@ impl History {
     /// Begins now. Must be called on a runtime.
     pub(super) fn of(telemetry: Arc<Telemetry>) -> Self {
         let samples = Arc::new(Mutex::new(VecDeque::from([counts(&telemetry)])));
-        let sampling = sample(Arc::clone(&telemetry), Arc::clone(&samples));
-        let sampling = Arc::new(AbortOnDropHandle::new(tokio::spawn(sampling)));
-        Self { telemetry, samples, _sampling: sampling }
+        let counted = Arc::clone(&telemetry);
+        let sampling = tokio::spawn(sample(move || counts(&counted), Arc::clone(&samples)));
+        Self { telemetry, samples, _sampling: Arc::new(AbortOnDropHandle::new(sampling)) }
     }
 
     /// The steps of the last hour, the present one last.
@@ -86,10 +86,12 @@ pub(super) fn sum(steps: &[Step]) -> Step {
     steps.iter().fold(Step::default(), |all, step| all.and(*step))
 }
 
-async fn sample(telemetry: Arc<Telemetry>, samples: Arc<Mutex<VecDeque<Counts>>>) {
+async fn sample(mut counts: impl FnMut() -> Counts, samples: Arc<Mutex<VecDeque<Counts>>>) {
     loop {
         tokio::time::sleep(STEP).await;
-        add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts(&telemetry));
+        if let Some(counts) = supervise::caught("sampling", async { counts() }).await {
+            add(&mut samples.lock().unwrap_or_else(PoisonError::into_inner), counts);
+        }
     }
 }
 
@@ -134,6 +136,23 @@ mod tests {
         assert_eq!((Step::default().hit_rate(), Step::default().latency()), (None, None));
         let step = Step { reads: 4, hits: 3, calls: 2, micros: 3_000 };
         assert_eq!((step.hit_rate(), step.latency()), (Some(75.0), Some(1.5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sample_that_panics_is_not_the_last_one() {
+        let (samples, mut taken) = (Arc::default(), 0);
+        let counts = move || {
+            taken += 1;
+            assert!(taken != 2, "on purpose");
+            Counts::default()
+        };
+        let sampling = AbortOnDropHandle::new(tokio::spawn(sample(counts, Arc::clone(&samples))));
+        for _ in 0..4 {
+            tokio::time::sleep(STEP).await;
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(samples.lock().unwrap().len(), 3);
+        drop(sampling);
     }
 
     #[tokio::test(start_paused = true)]
