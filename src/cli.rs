@@ -9,10 +9,14 @@ mod project;
 mod serve;
 mod signals;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::report::masked;
 #[cfg(feature = "demo")]
 use crate::config::{
     Config,
@@ -21,6 +25,27 @@ use crate::config::{
     report::{Report, Warning},
 };
 use options::Options;
+
+/// Does what the command line asks for, or says what is wrong with it; whatever stands in the wrong place there, no user
+/// and password of a URL is repeated.
+#[must_use]
+pub fn run() -> ExitCode {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return cli.run(),
+        Err(error) => error,
+    };
+    let code = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);
+    let (stderr, rendered) = (io::stderr(), error.render());
+    // Where nobody can read it, the exit code tells.
+    let _ = if !error.use_stderr() {
+        error.print()
+    } else if stderr.is_terminal() {
+        write!(stderr.lock(), "{}", masked(&rendered.ansi().to_string()))
+    } else {
+        write!(stderr.lock(), "{}", masked(&rendered.to_string()))
+    };
+    ExitCode::from(code)
+}
 
 /// A caching reverse proxy for the ABConnect Catalog API.
 ///

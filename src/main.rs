@@ -4,8 +4,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    catproxy::cli::Cli::parse().run()
+    catproxy::cli::run()
 }

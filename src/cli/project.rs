@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::{Project, check, options::Environment};
 use crate::{
     clock::Clock,
-    config::{Route, RouteKind},
+    config::{Route, RouteKind, report::masked},
     page::{Collection, keep},
     project::{ProjectError, ProjectedPage},
 };
@@ -27,7 +27,8 @@ pub(super) fn run(project: &Project, environment: Environment<'_>) -> ExitCode {
     };
     let Some(route) = config.routes.iter().find(|route| route.name == project.route) else {
         let names: Vec<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
-        return fail(&format!("no route is named `{}`; the routes are {}", project.route, names.join(", ")));
+        let (named, names) = (masked(&project.route), names.join(", "));
+        return fail(&format!("no route is named `{named}`; the routes are {names}"));
     };
     let mut body = Vec::new();
     if let Err(error) = io::stdin().lock().read_to_end(&mut body) {

@@ -94,6 +94,12 @@ struct Problem {
     place: Option<Place>,
 }
 
+/// The text with a star for each byte of user and password of a URL.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    mask::hide(text, std::iter::empty())
+}
+
 /// Collects what is wrong while a check goes on.
 pub(super) struct Problems {
     /// The file first; after it what overrides it.
@@ -285,13 +291,15 @@ impl Report {
     }
 
     fn draw(&self, problem: &Problem) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(problem.title.as_str()));
+        // Whatever was given in the wrong place may be quoted here.
+        let (title, label) = (masked(&problem.title), masked(&problem.label));
+        let help = problem.help.as_deref().map(masked);
+        let mut group = Group::with_title(Level::ERROR.primary_title(title.as_str()));
         let source = |index: usize| self.sources.get(index);
         match &problem.place {
             Some(place) => {
                 if let Some(source) = source(place.source) {
-                    let mark =
-                        AnnotationKind::Primary.span(place.start..place.end).label(problem.label.as_str());
+                    let mark = AnnotationKind::Primary.span(place.start..place.end).label(label.as_str());
                     let snippet = Snippet::source(source.text.as_str()).path(source.name.as_str());
                     group = group.element(snippet.annotation(mark));
                 }
@@ -302,7 +310,7 @@ impl Report {
                 }
             }
         }
-        if let Some(help) = &problem.help {
+        if let Some(help) = &help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };

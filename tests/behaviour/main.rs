@@ -19,6 +19,7 @@ mod line;
 mod near;
 mod reads;
 mod reload;
+mod secrets;
 mod session;
 mod stale;
 mod store;
