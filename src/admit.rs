@@ -24,6 +24,7 @@ use crate::{
     classify::{Read, Reason},
     clock::Clock,
     config::{self, Config, VouchFor},
+    dial::Dialler,
     telemetry::Telemetry,
     upstream::UpstreamUnusable,
 };
@@ -117,14 +118,19 @@ impl Admission {
     ///
     /// # Errors
     /// Where the server that publishes keys cannot be spoken to as configured.
-    pub fn new(config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Result<Self, UpstreamUnusable> {
+    pub fn new(
+        config: &Config,
+        clock: Clock,
+        telemetry: Arc<Telemetry>,
+        dialler: &Dialler,
+    ) -> Result<Self, UpstreamUnusable> {
         Ok(Self {
             mode: match &config.admission {
                 config::Admission::Upstream { vouch_limit, vouch_for } => {
                     Mode::Upstream { vouch_limit: *vouch_limit, vouch_for: *vouch_for }
                 }
                 config::Admission::Jwks(config) => {
-                    Mode::Jwks(Box::new(Jwks::new(config, clock.clone(), telemetry)?))
+                    Mode::Jwks(Box::new(Jwks::new(config, clock.clone(), telemetry, dialler)?))
                 }
                 config::Admission::Open => Mode::Open,
             },
@@ -300,7 +306,7 @@ mod tests {
         let uri = http::Uri::from_static("/api/Seller");
         let class = Classifier::new(&config).classify(&http::Method::GET, &uri, &HeaderMap::new(), false);
         let Class::Read(read) = class else { panic!("a read") };
-        (Admission::new(&config, Clock::system(), Arc::default()).unwrap(), read)
+        (Admission::new(&config, Clock::system(), Arc::default(), &Dialler::system()).unwrap(), read)
     }
 
     fn caller(admission: &Admission, read: &Read, token: &str) -> Caller {

@@ -53,6 +53,7 @@ use crate::{
     clock::Clock,
     config::{Config, StoreKind},
     deadline::Deadline,
+    dial::Dialler,
     page::Collection,
     telemetry::Telemetry,
 };
@@ -111,22 +112,27 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// Where the Redis URL is unusable.
-    pub fn new(config: &Config, clock: Clock, telemetry: Arc<Telemetry>) -> Result<Self, UnusableStore> {
-        Ok(Self::on(store(config)?, config, clock, telemetry))
+    pub fn new(
+        config: &Config,
+        clock: Clock,
+        telemetry: Arc<Telemetry>,
+        dialler: Dialler,
+    ) -> Result<Self, UnusableStore> {
+        Ok(Self::on(store(config, dialler)?, config, clock, telemetry))
     }
 
     /// A cache as configured that goes on with what this one has in memory, where that is still asked for.
     ///
     /// # Errors
     /// As [`Cache::new`].
-    pub fn successor(&self, config: &Config) -> Result<Self, UnusableStore> {
+    pub fn successor(&self, config: &Config, dialler: Dialler) -> Result<Self, UnusableStore> {
         let store = match (&self.shared.store, &config.store.kind) {
             (Store::Memory(memory), StoreKind::Memory { max_bytes })
                 if memory.is_bound_by(*max_bytes, config.store.max_entry_bytes) =>
             {
                 Store::Memory(Arc::clone(memory))
             }
-            _ => store(config)?,
+            _ => store(config, dialler)?,
         };
         Ok(Self::on(store, config, self.shared.clock.clone(), Arc::clone(&self.shared.telemetry)))
     }
@@ -328,10 +334,10 @@ pub struct Sharing {
 /// After a fill that failed, who has a stale entry is given that for so long without another try.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-fn store(config: &Config) -> Result<Store, UnusableStore> {
+fn store(config: &Config, dialler: Dialler) -> Result<Store, UnusableStore> {
     let most = config.store.max_entry_bytes;
     Ok(match &config.store.kind {
-        StoreKind::Redis(url) => Store::Redis(Box::new(Redis::new(url.reveal(), most)?)),
+        StoreKind::Redis(url) => Store::Redis(Box::new(Redis::new(url.reveal(), most, dialler)?)),
         StoreKind::Memory { max_bytes } => Store::Memory(Arc::new(Memory::new(*max_bytes, most))),
         StoreKind::Absent => Store::Absent,
     })
@@ -372,7 +378,7 @@ mod tests {
         let fields = http::HeaderMap::new();
         let class = Classifier::new(&config).classify(&http::Method::GET, &uri, &fields, false);
         let Class::Read(read) = class else { panic!("a read") };
-        let cache = Cache::<()>::new(&config, Clock::system(), Arc::default()).unwrap();
+        let cache = Cache::<()>::new(&config, Clock::system(), Arc::default(), Dialler::system()).unwrap();
         let look = cache.look(&read).await;
         let fill = || cache.fill(&read, &look, None, Sharing::default(), std::future::pending);
         assert!(fill().led);

@@ -43,5 +43,6 @@ pub mod bounded;
 pub mod clock;
 pub mod config;
 pub mod deadline;
+pub mod dial;
 pub mod supervise;
 pub mod telemetry;

@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::Config,
     deadline::Pace,
+    dial::Dialler,
     fill::{FillError, Filler},
     forward::Forwarder,
     respond::{self, rendered::Pages},
@@ -37,18 +38,24 @@ struct Inner {
     cache: Cache<FillError>,
     filler: Filler,
     pages: Pages,
-    clock: Clock,
     forwarder: Forwarder,
-    telemetry: Arc<Telemetry>,
     /// At which clients must send.
     pace: Pace,
+    common: Common,
+}
+
+/// What the proxies of one server have in common: the one in office, and those that finish what they have begun.
+#[derive(Clone)]
+struct Common {
+    clock: Clock,
+    dialler: Dialler,
+    telemetry: Arc<Telemetry>,
     /// What goes on without its request: writes whose client has left, tunnels.
     tasks: TaskTracker,
-    /// All that answer requests of one server: the one in office, and those that finish what they have begun.
     siblings: Siblings,
 }
 
-/// None is kept alive by it.
+/// All of them. None is kept alive by it.
 type Siblings = Arc<Mutex<Vec<Weak<Inner>>>>;
 
 /// Why a configuration cannot be run.
@@ -71,9 +78,23 @@ impl Proxy {
     /// # Errors
     /// Where TLS or the store cannot work as configured.
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Unusable> {
-        let telemetry = Arc::<Telemetry>::default();
-        let cache = Cache::new(config, clock.clone(), Arc::clone(&telemetry))?;
-        let proxy = Self::around(cache, config, clock, telemetry, (TaskTracker::new(), Siblings::default()))?;
+        Self::dialling(config, clock, Dialler::system())
+    }
+
+    /// A proxy as configured that opens its connections by `dialler`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// As [`Proxy::new`].
+    pub fn dialling(config: &Config, clock: Clock, dialler: Dialler) -> Result<Self, Unusable> {
+        let common = Common {
+            clock,
+            dialler,
+            telemetry: Arc::default(),
+            tasks: TaskTracker::new(),
+            siblings: Siblings::default(),
+        };
+        let Common { clock, dialler, telemetry, .. } = common.clone();
+        let proxy = Self::around(Cache::new(config, clock, telemetry, dialler)?, config, common)?;
         proxy.join_siblings();
         Ok(proxy)
     }
@@ -84,32 +105,23 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, Unusable> {
-        let Inner { telemetry, clock, tasks, cache, siblings, .. } = &*self.0;
-        let (cache, shared) = (cache.successor(config)?, (tasks.clone(), Arc::clone(siblings)));
-        Self::around(cache, config, clock.clone(), Arc::clone(telemetry), shared)
+        let Inner { common, cache, .. } = &*self.0;
+        Self::around(cache.successor(config, common.dialler.clone())?, config, common.clone())
     }
 
-    fn around(
-        cache: Cache<FillError>,
-        config: &Config,
-        clock: Clock,
-        telemetry: Arc<Telemetry>,
-        (tasks, siblings): (TaskTracker, Siblings),
-    ) -> Result<Self, Unusable> {
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+    fn around(cache: Cache<FillError>, config: &Config, common: Common) -> Result<Self, Unusable> {
+        let Common { clock, telemetry, dialler, tasks, .. } = &common;
+        let upstream = Arc::new(Upstream::new(&config.upstream, dialler)?);
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
-            admission: Admission::new(config, clock.clone(), Arc::clone(&telemetry))
+            admission: Admission::new(config, clock.clone(), Arc::clone(telemetry), dialler)
                 .map_err(Unusable::Identity)?,
             cache,
-            filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(&telemetry)),
-            pages: Pages::new(config, Arc::clone(&telemetry)),
+            filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(telemetry)),
+            pages: Pages::new(config, Arc::clone(telemetry)),
             forwarder: Forwarder::new(upstream, tasks.clone()),
-            clock,
-            tasks,
-            telemetry,
             pace: Pace::of(config.clients.min_rate),
-            siblings,
+            common,
         })))
     }
 
@@ -144,14 +156,14 @@ impl Proxy {
     /// Waits for what goes on without a client: writes that one has left behind, tunnels. For the end, when no
     /// more requests come.
     pub async fn settle(&self) {
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.common.tasks.close();
+        self.0.common.tasks.wait().await;
     }
 
     /// What was counted so far.
     #[must_use]
     pub fn telemetry(&self) -> &Arc<Telemetry> {
-        &self.0.telemetry
+        &self.0.common.telemetry
     }
 
     /// Commands sent to the store so far.
@@ -182,7 +194,7 @@ impl Proxy {
         let passed = self.0.forwarder.pass(request).await;
         // A client that breaks off says nothing of the upstream.
         if !matches!(passed, Err(UpstreamError::ClientLate | UpstreamError::ClientBroken)) {
-            self.0.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
+            self.0.common.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
         }
         match passed {
             Ok(answer) => {
@@ -200,7 +212,7 @@ impl Proxy {
     /// its answer goes out, what it may have changed is void.
     async fn write(&self, request: Request<RequestBody>, effect: Effect) -> Response<Body> {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
-        let task = self.0.tasks.spawn(async move {
+        let task = self.0.common.tasks.spawn(async move {
             let answer = proxy.forward(request, Reason::Method).await;
             if is_refused(&answer, effect.partial) {
                 return answer;
@@ -213,7 +225,7 @@ impl Proxy {
             Ok(answer) => answer,
             Err(_) => {
                 // It panicked, perhaps after the request was sent.
-                self.0.telemetry.panicked();
+                self.0.common.telemetry.panicked();
                 self.void(&routes).await;
                 respond::internal()
             }
@@ -243,14 +255,14 @@ impl Proxy {
     }
 
     fn join_siblings(&self) {
-        let mut all = self.0.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.common.siblings.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|sibling| sibling.strong_count() > 0);
         all.push(Arc::downgrade(&self.0));
     }
 
     /// The others that still answer requests; seldom any.
     fn siblings(&self) -> Vec<Self> {
-        let all = self.0.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.common.siblings.lock().unwrap_or_else(PoisonError::into_inner);
         let living = all.iter().filter_map(Weak::upgrade);
         living.filter(|sibling| !Arc::ptr_eq(sibling, &self.0)).map(Self).collect()
     }

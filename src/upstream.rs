@@ -32,6 +32,7 @@ use self::{
 use crate::{
     config,
     deadline::{Deadline, Elapsed},
+    dial::Dialler,
 };
 
 /// A pooled connection that has waited longer carries no request that must not be sent twice: servers
@@ -77,10 +78,15 @@ impl Upstream {
     ///
     /// # Errors
     /// Where TLS cannot work as configured.
-    pub fn new(config: &config::Upstream) -> Result<Self, UpstreamUnusable> {
+    pub fn new(config: &config::Upstream, dialler: &Dialler) -> Result<Self, UpstreamUnusable> {
         let host = HeaderValue::from_str(config.authority.as_str()).map_err(|_| UpstreamUnusable::Name)?;
         Ok(Self {
-            connector: Connector::new(&config.authority, config.tls, config.ca_file.as_deref())?,
+            connector: Connector::new(
+                &config.authority,
+                config.tls,
+                config.ca_file.as_deref(),
+                dialler.clone(),
+            )?,
             pool: Pool::new(config.idle_connections, config.idle_timeout),
             host,
             limits: config.clone(),

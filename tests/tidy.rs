@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "main",
     "cli",
     "server",
@@ -102,6 +102,7 @@ const ORDER: [&str; 23] = [
     "clock",
     "deadline",
     "supervise",
+    "dial",
     "lib",
 ];
 
@@ -163,7 +164,14 @@ fn only_the_redis_store_names_redis() {
 
 #[test]
 fn only_the_upstream_dials_out() {
-    only(&["TcpStream::connect", "client::conn"], |file| room(file) == "upstream");
+    only(&["client::conn", "dialler.connect"], |file| room(file) == "upstream");
+}
+
+#[test]
+fn only_one_room_opens_connections() {
+    only(&["TcpStream::connect"], |file| file == "dial.rs");
+    // The redis crate opens those of the system itself.
+    only(&["get_multiplexed", ".replacement("], |file| file == "dial.rs" || file == "cache/redis/server.rs");
 }
 
 #[test]

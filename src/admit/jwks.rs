@@ -11,7 +11,7 @@ mod refresh;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    classify::Reason, clock::Clock, config::jwks::Jwks as Config, telemetry::Telemetry,
+    classify::Reason, clock::Clock, config::jwks::Jwks as Config, dial::Dialler, telemetry::Telemetry,
     upstream::UpstreamUnusable,
 };
 use demands::{Flaw, Unproven};
@@ -36,8 +36,9 @@ impl Jwks {
         config: &Arc<Config>,
         clock: Clock,
         telemetry: Arc<Telemetry>,
+        dialler: &Dialler,
     ) -> Result<Self, UpstreamUnusable> {
-        let keys = Keys::new(Arc::clone(config), clock.clone(), Arc::clone(&telemetry))?;
+        let keys = Keys::new(Arc::clone(config), clock.clone(), Arc::clone(&telemetry), dialler)?;
         Ok(Self { config: Arc::clone(config), keys, clock, telemetry })
     }
 

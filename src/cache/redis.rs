@@ -5,6 +5,7 @@
 //! once, so that a slow command never holds a place.
 
 mod connector;
+mod server;
 mod tracking;
 
 use std::{
@@ -19,7 +20,10 @@ use std::{
 use bb8_redis::bb8;
 use redis::{Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value, aio::ConnectionLike as _};
 
-use self::connector::{Connector, Handle};
+use self::{
+    connector::{Connector, Handle},
+    server::Server,
+};
 use super::{
     breaker::Breaker,
     entry::{Entry, Garbled, Shape},
@@ -30,6 +34,7 @@ use super::{
 };
 use crate::{
     deadline::{Deadline, Elapsed},
+    dial::Dialler,
     supervise,
 };
 
@@ -52,11 +57,11 @@ impl Redis {
     ///
     /// # Errors
     /// Where the URL is not a Redis URL; the text does not repeat it.
-    pub(super) fn new(url: &str, max_entry_bytes: usize) -> Result<Self, UnusableUrl> {
+    pub(super) fn new(url: &str, max_entry_bytes: usize, dialler: Dialler) -> Result<Self, UnusableUrl> {
         // The redis crate brings rustls without a provider; a second call finds the first one's and leaves it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::open(url).map_err(|error| UnusableUrl(error.kind()))?;
-        let connector = Connector::new(client);
+        let connector = Connector::new(Server { client, dialler });
         let pool = bb8::Pool::builder()
             .max_size(CONNECTIONS)
             .retry_connection(false)
@@ -84,8 +89,8 @@ impl Redis {
 
     /// Follows the server's invalidations for the copies near, until the task is dropped.
     pub(super) fn follow(&self, prefix: &str, near: Arc<Near>) -> impl Future<Output = ()> + Send + 'static {
-        let (client, prefix) = (self.connector.client.clone(), prefix.to_owned());
-        let follow = move || tracking::follow(client.clone(), prefix.clone(), Arc::clone(&near));
+        let (server, prefix) = (self.connector.server.clone(), prefix.to_owned());
+        let follow = move || tracking::follow(server.clone(), prefix.clone(), Arc::clone(&near));
         supervise::until_done("following Redis", follow)
     }
 

@@ -82,7 +82,7 @@ impl Proxy {
         let differs = told.is_ok_and(|total| total != proof.total);
         if differs {
             self.0.admission.differ(read);
-            self.0.telemetry.differs(&read.route.name);
+            self.0.common.telemetry.differs(&read.route.name);
         }
         differs
     }
@@ -118,11 +118,13 @@ impl Proxy {
                 }
             }
             Err(error @ FillError::TooLarge(bound)) => {
-                self.0.telemetry.unfit(route, bound, error);
+                self.0.common.telemetry.unfit(route, bound, error);
                 self.0.cache.remember_too_large(read);
             }
-            Err(error @ FillError::Unfit(_)) => self.0.telemetry.unfit(route, "not the list", error),
-            Err(error @ FillError::Contradiction(_)) => self.0.telemetry.unfit(route, "contradiction", error),
+            Err(error @ FillError::Unfit(_)) => self.0.common.telemetry.unfit(route, "not the list", error),
+            Err(error @ FillError::Contradiction(_)) => {
+                self.0.common.telemetry.unfit(route, "contradiction", error)
+            }
             Err(error @ (FillError::Upstream(_) | FillError::Truncated | FillError::Late(_))) => {
                 tracing::warn!(route, "not filled: {}", Chain(error));
             }

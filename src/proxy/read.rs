@@ -42,8 +42,8 @@ impl Proxy {
         match self.serve(read, &caller, &look, usable).await {
             Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
                 Ok(rendered) => {
-                    self.0.telemetry.read(served.status.is_hit());
-                    respond::page(&served, &rendered, request.headers(), self.0.clock.now_ms())
+                    self.0.common.telemetry.read(served.status.is_hit());
+                    respond::page(&served, &rendered, request.headers(), self.0.common.clock.now_ms())
                 }
                 Err(_) => respond::internal(),
             },
@@ -137,7 +137,7 @@ impl Proxy {
         let (led, own) = (flight.led, flight.leader == identity);
         let bounded = flight.bounded.then_some(FillDetail::RefreshBounded);
         if !led {
-            self.0.telemetry.joined();
+            self.0.common.telemetry.joined();
         }
         // The question goes out while the flight flies; its leader's yes is not this caller's.
         if !own && self.0.admission.standing(caller) == Standing::Unknown {

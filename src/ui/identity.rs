@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::{
     config::{self, secret::Secret},
     deadline::{Deadline, Elapsed},
+    dial::Dialler,
     upstream::{AnswerBody, BodyError, RequestBody, Upstream, UpstreamError, UpstreamUnusable},
 };
 
@@ -86,7 +87,7 @@ impl Identity {
     /// # Errors
     /// Where TLS cannot work as configured.
     pub fn new(ui: &config::Ui, client: config::Client) -> Result<Self, UpstreamUnusable> {
-        let upstream = Upstream::new(&ui.identity)?;
+        let upstream = Upstream::new(&ui.identity, &Dialler::system())?;
         Ok(Self { upstream, client, scope: ui.scope.clone(), timeout: ui.identity_timeout })
     }
 

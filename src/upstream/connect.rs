@@ -1,4 +1,4 @@
-//! Opens connections to the upstream: TCP without delay, TLS where configured, HTTP/1.1.
+//! Opens connections to the upstream: TLS where configured, HTTP/1.1.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,13 +9,11 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::{UpstreamError, body::RequestBody};
+use crate::dial::Dialler;
 
 /// A connection that takes one request at a time.
 pub(super) type Connection = http1::SendRequest<RequestBody>;
@@ -27,6 +25,7 @@ const FIELDS: usize = 256;
 
 /// Knows where the upstream is and how to speak to it.
 pub(super) struct Connector {
+    dialler: Dialler,
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -38,22 +37,21 @@ impl Connector {
         authority: &Authority,
         tls: bool,
         ca_file: Option<&Path>,
+        dialler: Dialler,
     ) -> Result<Self, UpstreamUnusable> {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let tls = if tls { Some(tls_connector(&host, ca_file)?) } else { None };
-        Ok(Self { host, port, tls })
+        Ok(Self { dialler, host, port, tls })
     }
 
     /// A new connection, ready for a request. Dropping the wait closes what was opened.
     pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
-        let tcp =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(UpstreamError::Connect)?;
-        tcp.set_nodelay(true).map_err(UpstreamError::Connect)?;
+        let stream = self.dialler.connect(&self.host, self.port).await.map_err(UpstreamError::Connect)?;
         match &self.tls {
-            None => handshake(tcp).await,
+            None => handshake(stream).await,
             Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), tcp).await.map_err(UpstreamError::Connect)?;
+                let stream = connector.connect(name.clone(), stream).await.map_err(UpstreamError::Connect)?;
                 handshake(stream).await
             }
         }

@@ -11,6 +11,7 @@ use super::keys::KeySet;
 use crate::{
     config::jwks::{Jwks as Config, KeysAt},
     deadline::{Deadline, Elapsed},
+    dial::Dialler,
     upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable, is_json},
 };
 
@@ -56,8 +57,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(config: Arc<Config>) -> Result<Self, UpstreamUnusable> {
-        Ok(Self { upstream: Upstream::new(&config.identity)?, config })
+    pub(super) fn new(config: Arc<Config>, dialler: &Dialler) -> Result<Self, UpstreamUnusable> {
+        Ok(Self { upstream: Upstream::new(&config.identity, dialler)?, config })
     }
 
     /// Fetches the keys, all of it within `keys-timeout`. Dropping the wait closes the connection.

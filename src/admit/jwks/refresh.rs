@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::jwks::{Algorithm, Jwks as Config},
+    dial::Dialler,
     telemetry::{Chain, Telemetry},
     upstream::UpstreamUnusable,
 };
@@ -73,8 +74,9 @@ impl Keys {
         config: Arc<Config>,
         clock: Clock,
         telemetry: Arc<Telemetry>,
+        dialler: &Dialler,
     ) -> Result<Self, UpstreamUnusable> {
-        let source = Source::new(Arc::clone(&config))?;
+        let source = Source::new(Arc::clone(&config), dialler)?;
         let (state, epoch) = (Mutex::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner { config, source, clock, telemetry, state, epoch })))
     }
@@ -273,7 +275,7 @@ mod tests {
             keys_timeout: second,
             refused_for: second,
         };
-        Keys::new(Arc::new(config), Clock::system(), Arc::default()).unwrap()
+        Keys::new(Arc::new(config), Clock::system(), Arc::default(), &Dialler::system()).unwrap()
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::{
 };
 
 use bb8_redis::bb8;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, aio::MultiplexedConnection};
 
-use super::CONNECT_TIMEOUT;
+use super::{CONNECT_TIMEOUT, server::Server};
 
 /// Beyond all callers' budgets: it only ends what nobody waits for any more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,14 +35,14 @@ impl Handle {
 /// Opens connections, and knows honestly which are broken.
 #[derive(Clone)]
 pub(super) struct Connector {
-    pub(super) client: Client,
+    pub(super) server: Server,
     /// It was said why the server cannot be used.
     warned: Arc<AtomicBool>,
 }
 
 impl Connector {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, warned: Arc::default() }
+    pub(super) fn new(server: Server) -> Self {
+        Self { server, warned: Arc::default() }
     }
 }
 
@@ -55,7 +55,7 @@ impl bb8::ManageConnection for Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connected = self.server.connect(config).await;
         let mut connection = connected.inspect_err(|error| self.report_login(error))?;
         let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
         Ok(Handle { connection, broken: Arc::default(), run_id })

@@ -7,12 +7,12 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
-    ServerErrorKind, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
+    aio::MultiplexedConnection,
 };
 use tokio::{sync::Notify, time::Instant};
 
-use super::{CONNECT_TIMEOUT, connector};
+use super::{CONNECT_TIMEOUT, connector, server::Server};
 use crate::{cache::near::Near, deadline::Deadline};
 
 /// Between two heartbeats.
@@ -28,12 +28,12 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Follows the server until dropped. Never ends by itself.
-pub(in crate::cache) async fn follow(client: Client, prefix: String, near: Arc<Near>) {
-    let client = in_resp3(client);
+pub(in crate::cache) async fn follow(server: Server, prefix: String, near: Arc<Near>) {
+    let server = server.in_resp3();
     let (mut pause, mut warned) = (FIRST_PAUSE, false);
     loop {
         let began = Instant::now();
-        let Err(ended) = session(&client, &prefix, &near).await;
+        let Err(ended) = session(&server, &prefix, &near).await;
         near.lapse();
         pause = match ended {
             Ended::Refused(error) => {
@@ -70,11 +70,11 @@ impl From<RedisError> for Ended {
     }
 }
 
-async fn session(client: &Client, prefix: &str, near: &Arc<Near>) -> Result<std::convert::Infallible, Ended> {
+async fn session(server: &Server, prefix: &str, near: &Arc<Near>) -> Result<std::convert::Infallible, Ended> {
     let gone = Arc::new(Notify::new());
     let by = Deadline::after(CONNECT_TIMEOUT);
     let connecting = async {
-        let mut connection = connect(client, Arc::clone(near), Arc::clone(&gone)).await?;
+        let mut connection = connect(server, Arc::clone(near), Arc::clone(&gone)).await?;
         track(&mut connection, prefix).await?;
         let run_id = connector::run_id(&mut connection).await?;
         Ok::<_, RedisError>((connection, run_id))
@@ -97,7 +97,7 @@ async fn session(client: &Client, prefix: &str, near: &Arc<Near>) -> Result<std:
 }
 
 async fn connect(
-    client: &Client,
+    server: &Server,
     near: Arc<Near>,
     gone: Arc<Notify>,
 ) -> Result<MultiplexedConnection, RedisError> {
@@ -115,7 +115,7 @@ async fn connect(
             }
             Ok::<_, std::convert::Infallible>(())
         });
-    client.get_multiplexed_async_connection_with_config(&config).await
+    server.connect(config).await
 }
 
 async fn track(connection: &mut MultiplexedConnection, prefix: &str) -> Result<(), RedisError> {
@@ -139,11 +139,4 @@ fn invalidate(near: &Near, data: &[Value]) {
             _ => near.clear(),
         }
     }
-}
-
-/// Pushes come in no other protocol, whatever the URL says.
-fn in_resp3(client: Client) -> Client {
-    let info = client.get_connection_info();
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Client::open(info.clone().set_redis_settings(settings)).unwrap_or(client)
 }
