@@ -1,6 +1,7 @@
 //! Connections to Redis: shared, known by the server process behind them, and honest about being broken.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use bb8_redis::bb8;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, aio::MultiplexedConnection};
 
 use super::{CONNECT_TIMEOUT, server::Server};
+use crate::deadline::{Deadline, Elapsed};
 
 /// Beyond all callers' budgets: it only ends what nobody waits for any more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,14 +53,9 @@ impl bb8::ManageConnection for Connector {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Handle, RedisError> {
-        // Commands are bounded by their callers' budgets.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connected = self.server.connect(config).await;
-        let mut connection = connected.inspect_err(|error| self.report_login(error))?;
-        let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
-        Ok(Handle { connection, broken: Arc::default(), run_id })
+        // The pool waits for one that is being made, and makes no other meanwhile.
+        let ready = Deadline::after(CONNECT_TIMEOUT).within(self.ready()).await;
+        ready.unwrap_or_else(|Elapsed| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     async fn is_valid(&self, handle: &mut Handle) -> Result<(), RedisError> {
@@ -71,6 +68,18 @@ impl bb8::ManageConnection for Connector {
 }
 
 impl Connector {
+    /// A connection that is ready for commands.
+    async fn ready(&self) -> Result<Handle, RedisError> {
+        // Commands are bounded by their callers' budgets.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let connected = self.server.connect(config).await;
+        let mut connection = connected.inspect_err(|error| self.report_login(error))?;
+        let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
+        Ok(Handle { connection, broken: Arc::default(), run_id })
+    }
+
     /// A refused login is nothing that time mends.
     fn report_login(&self, error: &RedisError) {
         if error.kind() == ErrorKind::AuthenticationFailed && !self.warned.swap(true, Ordering::Relaxed) {
@@ -95,4 +104,39 @@ pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> Result<Arc
     run_id
         .map(|run_id| run_id.trim().into())
         .ok_or_else(|| RedisError::from((ErrorKind::Client, "INFO without run_id")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dial::{Dial, Dialler, Dialling, Wire};
+    use bb8::ManageConnection as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::Instant,
+    };
+
+    /// A server that says hello and then nothing.
+    struct Dumb;
+
+    impl Dial for Dumb {
+        fn dial(&self, _: &str, _: u16) -> Dialling {
+            let (near, mut far) = tokio::io::duplex(4096);
+            tokio::spawn(async move {
+                let _ = far.read(&mut [0; 4096]).await;
+                let _ = far.write_all(b"+OK\r\n+OK\r\n").await;
+                std::future::pending::<()>().await;
+            });
+            Box::pin(async { Ok(Box::new(near) as Box<dyn Wire>) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_falls_silent_after_its_hello_is_given_up_in_time() {
+        let client = redis::Client::open("redis://redis").unwrap();
+        let connector = Connector::new(Server { client, dialler: Dialler::of(Dumb) });
+        let began = Instant::now();
+        assert!(connector.connect().await.is_err());
+        assert_eq!(began.elapsed(), CONNECT_TIMEOUT);
+    }
 }

@@ -15,7 +15,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A connection that has said hello. Dropping the wait closes it.
+    /// A connection that has said hello. The caller has the deadline; dropping the wait closes it.
     pub(super) async fn connect(
         &self,
         config: AsyncConnectionConfig,
@@ -27,7 +27,6 @@ impl Server {
         }
     }
 
-    /// Within the limits of the caller: the client's own are about its own connecting.
     async fn connect_by(
         &self,
         dial: &dyn Dial,
