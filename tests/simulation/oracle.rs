@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     log::Answered,
-    schedule::{Demand, Reading},
+    schedule::{Commit, Demand, Reading},
     world::{DAY, FIRST_DAY, World, route_of},
 };
 
@@ -186,11 +186,14 @@ fn fresh_enough(world: &World, got: &Got, answer: &Answer, items: &[Item]) -> Re
         if commit.at + life_of(world) + slack(world) < got.began {
             return missed("nothing is served that is older than its life");
         }
-        if let Some(written) = commit.write.and_then(|write| world.log.writes.get(&write))
+        if let Some(write) = commit.write
+            && let Some(written) = world.log.writes.get(&write)
             && written.life == got.life
         {
-            let seen_with = |at: Option<u64>| at.is_some_and(|at| commit.at <= at && at < got.began);
-            if seen_with(written.head) || seen_with(written.end) {
+            let is_over = |at: Option<u64>| at.is_some_and(|at| commit.at <= at && at < got.began);
+            // What the upstream does after its head is seen from the answer's end on.
+            let before = matches!(world.upstream.writes[write].commit, Commit::Before(_));
+            if before && is_over(written.head) || is_over(written.end) {
                 return missed("a read through the same replica sees the write");
             }
         }
