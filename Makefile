@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model cache-tests http-lint browser-tests bench
+.PHONY: help demo test check model cache-tests http-lint browser-tests bench fuzz
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -48,3 +48,7 @@ browser-tests: ## The frontend in a real browser: flows, faults, accessibility, 
 bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
 	cargo bench --bench projection --bench proxy
+
+fuzz: ## Makes up input for FUZZ_SECONDS (60) for each check of fuzz/checks, or for FUZZ_TARGET; first build: 4 minutes
+	@scripts/install cc=build-essential
+	scripts/fuzz
