@@ -55,8 +55,10 @@ fn is_hidden(text: &str) -> bool {
         let (before, after) = (&text[line..at], text[at..].split('\n').next().unwrap_or_default());
         let in_url = before.rfind("://").is_some_and(|scheme| {
             let between = &before[scheme + 3..];
-            !between.contains(['"', '\''])
-                && after.split(['"', '\'']).next().unwrap_or_default().contains('@')
+            let to_at = |end: fn(char) -> bool| {
+                !between.contains(end) && after.split(end).next().unwrap_or_default().contains('@')
+            };
+            to_at(|symbol| ['"', '\''].contains(&symbol)) || to_at(char::is_whitespace)
         });
         in_url || before.starts_with("--client-secret ") || before.starts_with("--key ")
     };

@@ -437,6 +437,7 @@ fn what_is_wrong_with_a_configuration_is_said_without_its_secrets() {
         format!("redis-url = \"{good}"),
         format!("redis-url = '{good}\""),
         format!("redis-url = {good}"),
+        format!("redis-url = 'redis://{REDIS_USER}:\"'{REDIS_PASSWORD}@h"),
         format!("redis-url = [\"{good}\"]"),
         format!("redis-urI = \"{good}\""),
         format!("redis-url = \"{good}\" \"{good}\""),
