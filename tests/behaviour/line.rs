@@ -1,142 +1,178 @@
-//! A line to a Redis server that can be held and cut. It tells the connection on which pushes come from the others
-//! by what is asked on it.
+//! A line to a server, Redis or the upstream, that can be held, cut and broken. What happens on it can be told to
+//! happen to some connections only: those on which pushes come, or those on which something was asked.
+
+mod relay;
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, TcpSocket},
     sync::watch,
 };
 
 use crate::support::{PATIENCE, RedisServer};
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 /// What the server says on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// On the connections on which commands are asked.
+    /// All of it.
+    Everything,
+    /// On the connections to Redis on which commands are asked.
     Answers,
-    /// On the connection on which pushes come.
+    /// On the connection to Redis on which pushes come.
     Pushes,
+    /// In answer to a request in which this stands.
+    To(&'static str),
 }
 
-/// The proxy's end is at [`Line::url`]. Ends with the test.
+/// What becomes of it. Held, it is the server's word all the same: it comes when the fault has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Connections are closed; where it is about everything, new ones are refused.
+    Refuse,
+    /// What is asked is taken, and no answer comes.
+    Stall,
+    /// Connections are reset.
+    Reset,
+    /// Each piece comes so much later.
+    Delay(Duration),
+    /// Half of a piece comes, but for an HTTP head, and then the end.
+    Half,
+    /// Something else comes, which is neither RESP nor HTTP.
+    Garbage,
+    /// Each byte comes by itself, a thousand of them in some 20 ms.
+    Bytewise,
+}
+
+/// The proxy's end is at [`Line::address`]. Ends with the test.
 pub struct Line {
-    port: u16,
-    answers: Arc<Valve>,
-    pushes: Arc<Valve>,
+    address: SocketAddr,
+    state: Arc<State>,
+    /// Nobody else gets the port while connections are refused.
+    _reserved: TcpSocket,
 }
 
-/// What the server says goes through, or waits.
+/// What happens on a line.
 #[derive(Default)]
-struct Valve {
-    shut: watch::Sender<bool>,
-    waiting: watch::Sender<usize>,
-    cuts: watch::Sender<usize>,
+struct State {
+    faults: watch::Sender<Vec<(Said, Fault)>>,
+    /// What is held at the moment, as often as that is so.
+    waiting: watch::Sender<Vec<Said>>,
+    /// All cuts so far.
+    cuts: watch::Sender<Vec<Said>>,
 }
 
 impl Line {
+    /// A line to Redis.
     pub async fn to(server: &RedisServer) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let line = Self { port, answers: Arc::default(), pushes: Arc::default() };
-        let (answers, pushes) = (Arc::clone(&line.answers), Arc::clone(&line.pushes));
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server, Arc::clone(&answers), Arc::clone(&pushes)));
-            }
-        });
-        line
+        Self::to_address(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port)))
     }
 
+    /// A line to whatever is there.
+    pub fn to_address(server: SocketAddr) -> Self {
+        let reserved = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+        let address = reserved.local_addr().expect("an address");
+        let state = Arc::<State>::default();
+        let listener = listen(address).expect("the port that is reserved");
+        tokio::spawn(accept(listener, address, server, Arc::clone(&state)));
+        Self { address, state, _reserved: reserved }
+    }
+
+    /// For a line to Redis.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address)
+    }
+
+    /// For a line to the upstream.
+    pub fn http(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From here on this happens to it, in place of what happened to it before.
+    pub fn begin(&self, said: Said, fault: Fault) {
+        self.state.faults.send_modify(|faults| {
+            faults.retain(|(of, _)| *of != said);
+            faults.push((said, fault));
+        });
+    }
+
+    /// Nothing happens to it any more. What was held comes.
+    pub fn end(&self, said: Said) {
+        self.state.faults.send_modify(|faults| faults.retain(|(of, _)| *of != said));
     }
 
     /// Nothing of it reaches the proxy from here on.
     pub fn hold(&self, said: Said) {
-        self.valve(said).shut.send_replace(true);
+        self.begin(said, Fault::Stall);
     }
 
     /// What was held comes, and all else.
     pub fn release(&self, said: Said) {
-        self.valve(said).shut.send_replace(false);
+        self.end(said);
     }
 
     /// Returns when something is held.
     pub async fn held(&self, said: Said) {
-        let mut waiting = self.valve(said).waiting.subscribe();
-        let some = waiting.wait_for(|count| *count > 0);
+        let mut waiting = self.state.waiting.subscribe();
+        let some = waiting.wait_for(|waiting| waiting.contains(&said));
         tokio::time::timeout(PATIENCE, some).await.expect("nothing came").expect("the line stands");
     }
 
     /// Closes the connections on which it is said.
     pub fn cut(&self, said: Said) {
-        self.valve(said).cuts.send_modify(|count| *count += 1);
-    }
-
-    fn valve(&self, said: Said) -> &Valve {
-        match said {
-            Said::Answers => &self.answers,
-            Said::Pushes => &self.pushes,
-        }
+        self.state.cuts.send_modify(|cuts| cuts.push(said));
     }
 }
 
-async fn connection(client: TcpStream, server: SocketAddr, answers: Arc<Valve>, pushes: Arc<Valve>) {
-    let Ok(server) = TcpStream::connect(server).await else { return };
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let tracks = AtomicBool::new(false);
-    let (mut no_answers, mut no_pushes) = (answers.cuts.subscribe(), pushes.cuts.subscribe());
-    let cut = async {
+impl State {
+    fn refuses_all(faults: &[(Said, Fault)]) -> bool {
+        faults.contains(&(Said::Everything, Fault::Refuse))
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    socket(address)?.listen(BACKLOG)
+}
+
+async fn accept(first: TcpListener, address: SocketAddr, server: SocketAddr, state: Arc<State>) {
+    let mut faults = state.faults.subscribe();
+    let mut listener = Some(first);
+    loop {
+        let open = match listener.take() {
+            Some(open) => open,
+            None => listen(address).expect("the port that is reserved"),
+        };
         loop {
             tokio::select! {
-                _ = no_answers.changed() => if !tracks.load(Ordering::SeqCst) { return },
-                _ = no_pushes.changed() => if tracks.load(Ordering::SeqCst) { return },
+                accepted = open.accept() => {
+                    let Ok((client, _)) = accepted else { return };
+                    tokio::spawn(relay::connection(client, server, Arc::clone(&state)));
+                }
+                refused = faults.wait_for(|faults| State::refuses_all(faults)) => {
+                    if refused.is_err() {
+                        return;
+                    }
+                    break;
+                }
             }
         }
-    };
-    let valve = || if tracks.load(Ordering::SeqCst) { &pushes } else { &answers };
-    tokio::select! {
-        () = asked(from_client, to_server, &tracks) => {}
-        () = said(from_server, to_client, valve) => {}
-        () = cut => {}
-    }
-}
-
-async fn asked(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, tracks: &AtomicBool) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if buffer[..length].windows(8).any(|word| word == b"TRACKING") {
-            tracks.store(true, Ordering::SeqCst);
-        }
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn said<'v>(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, valve: impl Fn() -> &'v Arc<Valve>) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let mut shut = valve().shut.subscribe();
-        if *shut.borrow() {
-            valve().waiting.send_modify(|count| *count += 1);
-            let _ = shut.wait_for(|shut| !shut).await;
-            valve().waiting.send_modify(|count| *count -= 1);
-        }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        drop(open);
+        if faults.wait_for(|faults| !State::refuses_all(faults)).await.is_err() {
             return;
         }
     }

@@ -11,6 +11,7 @@
 )]
 
 mod directives;
+mod faults;
 mod forwarding;
 mod hostile;
 mod http;

@@ -264,21 +264,41 @@ pub async fn send(
     fields: &[(&str, &str)],
     body: &str,
 ) -> Reply {
-    let exchange = async {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
-        tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(target).header("Host", address.to_string());
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
-        let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
-        let body = body.collect().await.expect("a whole body").to_bytes();
-        Reply { status: head.status, fields: head.headers, body }
-    };
-    tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+    let asked = attempt(address, method, target, fields, body);
+    tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time").expect("a whole answer")
+}
+
+/// One request on a connection of its own, which may come to nothing.
+pub async fn attempt(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: &str,
+) -> Result<Reply, Unanswered> {
+    let stream = TcpStream::connect(address).await.map_err(|_| Unanswered::No)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(target).header("Host", address.to_string());
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+    let (head, body) = sender.send_request(request).await.map_err(|_| Unanswered::No)?.into_parts();
+    match body.collect().await {
+        Ok(body) => Ok(Reply { status: head.status, fields: head.headers, body: body.to_bytes() }),
+        Err(_) => Err(Unanswered::Broken(head.status)),
+    }
+}
+
+/// There is no whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Not even a head.
+    No,
+    /// A head with this status, and not all of the body that it promised.
+    Broken(StatusCode),
 }
 
 /// A read that goes on while the test does something else.
