@@ -40,6 +40,8 @@ use crate::{
 
 /// Connections, all shared: a second one keeps small answers from waiting behind a large one.
 const CONNECTIONS: u32 = 2;
+/// A token is far shorter: whatever else somebody put under a generation's key, no more of it is read.
+const TOKEN_BYTES: usize = 1024;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -106,7 +108,7 @@ impl Redis {
 
     pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(&keys.generation);
+        pipeline.cmd("GETRANGE").arg(&keys.generation).arg(0).arg(TOKEN_BYTES);
         // Whatever somebody put there: no more than an entry may have is read. Cut off, it does not decode.
         pipeline.cmd("GETRANGE").arg(&keys.entry).arg(0).arg(self.max_entry_bytes);
         pipeline.cmd("PTTL").arg(&keys.entry);
@@ -144,7 +146,7 @@ impl Redis {
         let set_and_read = |token: &Generation| {
             let mut pipeline = redis::pipe();
             pipeline.cmd("SET").arg(key).arg(token.as_str()).arg("NX").arg("PX").arg(milliseconds(life));
-            pipeline.cmd("GET").arg(key);
+            pipeline.cmd("GETRANGE").arg(key).arg(0).arg(TOKEN_BYTES);
             pipeline
         };
         let run_id = self.connection(by).await?.run_id;
@@ -152,14 +154,14 @@ impl Redis {
             // A new one each time: a token that may have stood there for a moment is never put there again.
             let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
             let (run_id, mut replies) = self.ask(set_and_read(&token), by).await?;
-            match replies.pop() {
-                Some(Value::BulkString(bytes)) => {
-                    if let Some(generation) = Generation::read(&bytes, &run_id) {
-                        return Ok(generation);
-                    }
+            if let Some(Value::BulkString(bytes)) = replies.pop() {
+                if let Some(generation) = Generation::read(&bytes, &run_id) {
+                    return Ok(generation);
                 }
-                Some(Value::Nil) => return Err(Fault::Refused),
-                _ => {}
+                // It takes nothing now, and nothing is there.
+                if bytes.is_empty() && matches!(replies.first(), Some(Value::ServerError(_))) {
+                    return Err(Fault::Refused);
+                }
             }
             // Another server's token, or something that is none: voiding it is always safe.
             if attempt == 0 {

@@ -12,6 +12,7 @@
 
 mod directives;
 mod faults;
+mod foreign;
 mod forwarding;
 mod hostile;
 mod http;

@@ -528,7 +528,10 @@ impl RedisServer {
     /// One command on a connection of its own.
     pub async fn command(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+        // Half a gigabyte takes its time to be there on a busy machine.
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = connection.await.expect("a connection");
         let mut command = redis::cmd(words[0]);
         for word in &words[1..] {
             command.arg(*word);
