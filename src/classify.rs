@@ -118,6 +118,8 @@ pub enum Reason {
     Differs,
     /// The collection is larger than the configured bounds.
     TooLarge,
+    /// Too many collections are to be filled at the moment.
+    Busy,
     /// The upstream's answer is not the configured list, or contradicts itself.
     Unfit,
 }
@@ -141,6 +143,7 @@ impl fmt::Display for Reason {
             Self::Refused => "refused",
             Self::Differs => "differs",
             Self::TooLarge => "too-large",
+            Self::Busy => "busy",
             Self::Unfit => "unfit",
         })
     }

@@ -185,6 +185,8 @@ pub struct Fill {
     pub parallel_pages: usize,
     /// Fills at a time, in the whole process.
     pub parallel_fills: usize,
+    /// Fills that wait for their turn; what comes beyond is forwarded.
+    pub waiting_fills: usize,
     /// Pages of one collection.
     pub max_pages: u32,
     /// Items of one collection.

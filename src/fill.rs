@@ -5,13 +5,13 @@
 //! All or nothing: a walk that contradicts itself is tried once more, and what fails stores nothing.
 
 mod fetch;
+mod turn;
 mod walk;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::sync::Semaphore;
 
 use crate::{
     classify::Read,
@@ -21,6 +21,7 @@ use crate::{
     telemetry::Telemetry,
     upstream::{Upstream, UpstreamError},
 };
+use turn::Turns;
 use walk::Walk;
 
 /// Why there is no collection. Shared by all who waited for it.
@@ -41,6 +42,9 @@ pub enum FillError {
     /// More than the configured bounds allow; no error, but not to be cached.
     #[error("larger than the configured {0}")]
     TooLarge(&'static str),
+    /// Too many fills wait for their turn; the upstream was not asked.
+    #[error("more fills wait already than `waiting-fills`")]
+    Busy,
     /// An answer is not the configured list.
     #[error("not the configured list: {0}")]
     Unfit(Arc<str>),
@@ -57,7 +61,7 @@ impl FillError {
         match self {
             Self::Answered(answered) => matches!(answered.status.as_u16(), 500 | 502 | 503 | 504),
             Self::Upstream(_) | Self::Truncated | Self::Late(_) => true,
-            Self::TooLarge(_) | Self::Unfit(_) | Self::Contradiction(_) => false,
+            Self::TooLarge(_) | Self::Busy | Self::Unfit(_) | Self::Contradiction(_) => false,
         }
     }
 }
@@ -80,7 +84,7 @@ pub struct Filler(Arc<Inner>);
 struct Inner {
     upstream: Arc<Upstream>,
     limits: config::Fill,
-    turns: Semaphore,
+    turns: Turns,
     telemetry: Arc<Telemetry>,
 }
 
@@ -88,24 +92,29 @@ impl Filler {
     /// A filler with the configured bounds.
     #[must_use]
     pub fn new(config: &Config, upstream: Arc<Upstream>, telemetry: Arc<Telemetry>) -> Self {
-        let turns = Semaphore::new(config.fill.parallel_fills);
-        Self(Arc::new(Inner { upstream, limits: config.fill.clone(), turns, telemetry }))
+        let (limits, turns) = (config.fill.clone(), Turns::new(&config.fill));
+        Self(Arc::new(Inner { upstream, limits, turns, telemetry }))
     }
 
     /// Fetches the whole collection that `read` names, with the caller's `Authorization`. Waits for its
-    /// turn and then for the upstream, both within the configured time.
+    /// turn, unless too many do, and then for the upstream, both within the configured time.
     ///
     /// # Errors
     /// [`FillError`]. Dropping the wait closes the connections in use.
     pub async fn fill(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
         let limit = self.0.limits.timeout;
         let work = async {
-            let _turn = self.0.turns.acquire().await;
-            self.collect(read, authorization).await
+            match self.0.turns.take().await {
+                Some(_turn) => self.collect(read, authorization).await,
+                None => Err(FillError::Busy),
+            }
         };
         let filled =
             Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)));
-        self.0.telemetry.fill(filled.is_ok());
+        match &filled {
+            Err(FillError::Busy) => self.0.telemetry.turned_away(),
+            ended => self.0.telemetry.fill(ended.is_ok()),
+        }
         if let Err(error) = &filled {
             tracing::debug!(route = read.route.name, %error, "fill failed");
         }

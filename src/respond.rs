@@ -95,9 +95,11 @@ pub fn failed(error: &FillError, because: Because) -> Response<Body> {
         FillError::Answered(answered) => (passed_on(answered), Some(answered.status)),
         FillError::Upstream(error) => (unanswered(error), None),
         FillError::Late(_) => (too_slow(), None),
-        FillError::Truncated | FillError::TooLarge(_) | FillError::Unfit(_) | FillError::Contradiction(_) => {
-            (broken_off(), None)
-        }
+        FillError::Truncated
+        | FillError::TooLarge(_)
+        | FillError::Busy
+        | FillError::Unfit(_)
+        | FillError::Contradiction(_) => (broken_off(), None),
     };
     answer.headers_mut().insert(CACHE_STATUS, CacheStatus::Failed { because, status }.value());
     answer

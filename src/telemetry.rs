@@ -20,6 +20,7 @@ pub struct Telemetry {
     joined: AtomicU64,
     fills: AtomicU64,
     failed_fills: AtomicU64,
+    turned_away: AtomicU64,
     differing: AtomicU64,
     pages_made: AtomicU64,
     key_fetches: AtomicU64,
@@ -119,6 +120,12 @@ impl Telemetry {
         }
     }
 
+    /// A fill was not begun: too many waited for their turn.
+    pub fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        self.say_once("more fills wait than `waiting-fills` in [fill]; requests for others are forwarded");
+    }
+
     /// A page was rendered, or one that was rendered was coded: work that is done once and not for each request.
     pub fn page_made(&self) {
         self.pages_made.fetch_add(1, Ordering::Relaxed);
@@ -179,6 +186,7 @@ impl Telemetry {
             ("joined", &self.joined),
             ("fills", &self.fills),
             ("failed_fills", &self.failed_fills),
+            ("turned_away", &self.turned_away),
             ("differing", &self.differing),
             ("pages_made", &self.pages_made),
             ("key_fetches", &self.key_fetches),

@@ -75,10 +75,11 @@ impl Config {
         }
         lines.extend([
             format!(
-                "fill           pages of {}, {} at a time, {} fills at a time, within {}",
+                "fill           pages of {}, {} at a time, {} fills at a time, {} wait, within {}",
                 fill.page_size,
                 fill.parallel_pages,
                 fill.parallel_fills,
+                fill.waiting_fills,
                 show_duration(fill.timeout),
             ),
             format!(

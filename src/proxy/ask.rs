@@ -121,6 +121,8 @@ impl Proxy {
                 self.0.common.telemetry.unfit(route, bound, error);
                 self.0.cache.remember_too_large(read);
             }
+            // It was not asked.
+            Err(FillError::Busy) => {}
             Err(error @ FillError::Unfit(_)) => self.0.common.telemetry.unfit(route, "not the list", error),
             Err(error @ FillError::Contradiction(_)) => {
                 self.0.common.telemetry.unfit(route, "contradiction", error)

@@ -16,6 +16,7 @@ impl From<FillError> for Declined {
     fn from(error: FillError) -> Self {
         match error {
             FillError::TooLarge(_) => Self::Forward(Reason::TooLarge),
+            FillError::Busy => Self::Forward(Reason::Busy),
             FillError::Unfit(_) | FillError::Contradiction(_) => Self::Forward(Reason::Unfit),
             failed => Self::Failed(failed),
         }

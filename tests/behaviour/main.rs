@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod busy;
 mod directives;
 mod faults;
 mod foreign;

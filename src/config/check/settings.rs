@@ -273,6 +273,7 @@ pub(super) fn fill(raw: RawFill, problems: &mut Problems) -> Fill {
         page_size: limits::number(raw.page_size.as_ref(), 500, 1..=500, problems),
         parallel_pages: limits::number(raw.parallel_pages.as_ref(), 4, 1..=64, problems),
         parallel_fills: limits::number(raw.parallel_fills.as_ref(), 16, 1..=1024, problems),
+        waiting_fills: limits::number(raw.waiting_fills.as_ref(), 64, 0..=10_000, problems),
         max_pages: limits::number(raw.max_pages.as_ref(), 200, 1..=100_000, problems),
         max_items: limits::number(raw.max_items.as_ref(), 100_000, 1..=10_000_000, problems),
         max_page_bytes: limits::memory(raw.max_page_bytes.as_ref(), 16 * MIB, KIB..=GIB, problems),
