@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bad_answers;
 mod busy;
 mod directives;
 mod faults;
@@ -20,6 +21,7 @@ mod http;
 mod jwks;
 mod line;
 mod near;
+mod process;
 mod reads;
 mod reload;
 mod secrets;

@@ -1,20 +1,11 @@
-//! Bodies far larger than the memory that they may take. The proxy is a process of its own here, so that what is
-//! measured is its memory alone.
-
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-};
+//! Bodies far larger than the memory that they may take.
 
 use fake_abconnect::{FakeAbconnect, Options, byte_at};
 use ring::digest::{Context, SHA256};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{free_port, send, until};
+use crate::{process::Process, support::send};
 
 const BODY: u64 = 1 << 30;
 /// What the highest memory use may be above that after a small body.
@@ -23,39 +14,8 @@ const PIECE: u64 = 256 * 1024;
 /// After so many bytes those of the stand-in repeat.
 const PERIOD: u64 = 251;
 
-/// The program, serving; ended when dropped.
-struct Process {
-    child: Child,
-    address: std::net::SocketAddr,
-}
-
+/// What is sent and received by a client of it.
 impl Process {
-    async fn start(upstream: &str) -> Self {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let child = Command::new(env!("CARGO_BIN_EXE_catproxy"))
-            .args(["serve", "--profile", "panels", "--upstream", upstream])
-            // Nobody is there: a store is not what is measured.
-            .args(["--listen", &address.to_string(), "--redis-url", "redis://127.0.0.1:1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        until("the program answers", || async { TcpStream::connect(address).await.is_ok() }).await;
-        Self { child, address }
-    }
-
-    /// The most memory that it had so far.
-    fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kilobytes * 1024
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("a connection")
-    }
-
     /// Sends a body and gives what the upstream says of it, and its hash.
     async fn upload(&self, bytes: u64) -> (Value, String) {
         let mut stream = self.connect().await;
@@ -97,13 +57,6 @@ impl Process {
             }
             right += read as u64;
         }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
