@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model cache-tests http-lint browser-tests bench fuzz
+.PHONY: help demo test check model soak fuzz cache-tests http-lint browser-tests bench
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -25,11 +25,16 @@ check: ## Formatting, clippy and doc warnings, what comes into the build; nothin
 	cargo fmt --all --check
 	scripts/cargo-deny
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
+	cargo clippy --test soak --all-features --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 
 model: ## What the cache promises, explored whole within small bounds; up to 3 minutes
 	@scripts/install cc=build-essential
 	cargo run --quiet --release -p coherence-model -- $(ARGS)
+
+soak: ## Load while all else fails, each answer checked; SOAK_MINUTES=5, SOAK_SEED=
+	@scripts/install cc=build-essential redis-server
+	cargo test --quiet --all-features --test soak
 
 cache-tests: ## What is forwarded stays as it was: http-cache-tests with and without the proxy
 	@scripts/install cc=build-essential node=nodejs npm ip=iproute2 unshare=util-linux

@@ -53,7 +53,7 @@ async fn who_says_nothing_or_half_a_head_is_put_out() {
     for client in &mut clients {
         client.is_closed().await;
     }
-    assert!(bench.count("put_out") >= 1);
+    assert!(bench.count("ended_connections") >= 1);
     assert_eq!(bench.upstream.calls().len(), 1);
 }
 
@@ -100,7 +100,7 @@ async fn for_one_more_the_longest_unused_has_to_go_and_one_in_use_never() {
     older.is_closed().await;
     gate.open();
     busy.head().await.is(200);
-    assert_eq!(bench.count("turned_away"), 0);
+    assert_eq!(bench.count("refused_connections"), 0);
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn where_all_seats_are_in_use_one_more_is_turned_away() {
         client.head().await.is(200);
     }
     others_are_served(&bench).await;
-    assert_eq!(bench.count("turned_away"), 1);
+    assert_eq!(bench.count("refused_connections"), 1);
 }
 
 async fn from(address: [u8; 4], proxy: &Door, words: &str) -> Wire {
@@ -275,7 +275,7 @@ async fn an_answer_that_is_never_taken_ends_its_connection() {
     }
     let mut heard = async || while attacker.next().await.is_some() {};
     tokio::join!(in_time("the end of the attacker's connection", heard()), others_are_served(&bench));
-    assert!(bench.count("put_out") >= 1);
+    assert!(bench.count("ended_connections") >= 1);
 }
 
 #[tokio::test]
