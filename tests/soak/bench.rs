@@ -28,6 +28,8 @@ pub const TTL: Duration = Duration::from_secs(4);
 pub const VOUCH_LIMIT: Duration = Duration::from_secs(5);
 /// A fill, its turn included.
 pub const FILL_TIMEOUT: Duration = Duration::from_secs(4);
+/// Pages, and copies of entries: the pages of some minutes would fill more.
+const CACHED: u64 = 512 * 1024;
 /// Unused connections to the upstream.
 pub const IDLE: Duration = Duration::from_secs(2);
 
@@ -101,11 +103,6 @@ impl Replica {
         };
         let _ = old.close().await;
     }
-
-    /// How often this was counted in its present life.
-    pub fn count(&self, name: &str) -> u64 {
-        self.door.lock().unwrap().inside.telemetry().count(name)
-    }
 }
 
 fn configuration(redis: &str, origin: &str) -> Config {
@@ -120,6 +117,9 @@ fn configuration(redis: &str, origin: &str) -> Config {
         config.fill.parallel_fills = 4;
         config.fill.waiting_fills = 4;
         config.store.budget = Duration::from_millis(500);
+        // What is bounded by bytes is full when all is warm: growth after that is none of it.
+        config.store.page_bytes = CACHED;
+        config.store.near.iter_mut().for_each(|near| near.max_bytes = CACHED);
         config.upstream.connect_timeout = Duration::from_secs(1);
         config.upstream.head_timeout = Duration::from_millis(1500);
         config.upstream.body_timeout = Duration::from_millis(1500);
@@ -132,22 +132,27 @@ fn configuration(redis: &str, origin: &str) -> Config {
     setup.configuration(origin)
 }
 
-/// Tokens that the clients share.
-pub struct Tokens(Mutex<Vec<String>>);
+/// Tokens that the clients share. They are few, and so is what is remembered of them.
+pub struct Tokens {
+    good: Mutex<Vec<String>>,
+    /// Good for nothing.
+    pub restricted: String,
+}
 
 impl Tokens {
     const COUNT: usize = 6;
 
     fn of(upstream: &Running) -> Self {
-        Self(Mutex::new((0..Self::COUNT).map(|_| upstream.token("demo")).collect()))
+        let good = Mutex::new((0..Self::COUNT).map(|_| upstream.token("demo")).collect());
+        Self { good, restricted: upstream.token("restricted") }
     }
 
     pub fn one(&self, place: usize) -> String {
-        self.0.lock().unwrap()[place % Self::COUNT].clone()
+        self.good.lock().unwrap()[place % Self::COUNT].clone()
     }
 
     /// A new one in its place; gives the old one.
     pub fn renew(&self, place: usize, upstream: &Running) -> String {
-        std::mem::replace(&mut self.0.lock().unwrap()[place % Self::COUNT], upstream.token("demo"))
+        std::mem::replace(&mut self.good.lock().unwrap()[place % Self::COUNT], upstream.token("demo"))
     }
 }

@@ -1,11 +1,16 @@
 //! What the process takes, with nothing to do.
 
-use std::{fs, time::Duration};
+use std::{alloc::System, fs, time::Duration};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use crate::{
     bench::{Bench, IDLE},
     support::attempt,
 };
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// After the last request: longer than any idle time-out, and than the store's way back.
 const REST: Duration = Duration::from_secs(4);
@@ -15,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Of the whole process: replicas, stand-in, lines and soak.
 #[derive(Clone, Debug)]
 pub struct Gauge {
-    pub memory: u64,
+    /// Bytes that were asked for and not given back.
+    pub in_use: u64,
+    /// What the system counts; the allocator keeps some of what was given back.
+    pub resident: u64,
     pub tasks: u64,
     pub files: u64,
     pub upstream_connections: u64,
@@ -24,8 +32,10 @@ pub struct Gauge {
 
 impl Gauge {
     /// The counts by name, with how much more of each is no growth.
-    pub fn rows(&self) -> [(&'static str, u64, u64); 4] {
+    pub fn rows(&self) -> [(&'static str, u64, u64); 6] {
         [
+            ("memory in use, KiB", self.in_use / 1024, 4 * 1024),
+            ("memory of the process (RSS), KiB", self.resident / 1024, 32 * 1024),
             ("tasks", self.tasks, 8),
             ("open files", self.files, 8),
             ("connections to the upstream", self.upstream_connections, 2),
@@ -62,7 +72,8 @@ impl Gauge {
         let clients = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
         let metrics = tokio::runtime::Handle::current().metrics();
         Self {
-            memory: resident(),
+            in_use: in_use(),
+            resident: resident(),
             tasks: metrics.num_alive_tasks() as u64,
             files: fs::read_dir("/proc/self/fd").unwrap().count() as u64,
             upstream_connections: bench.upstream.connections() as u64,
@@ -78,6 +89,11 @@ async fn touch(bench: &Bench) {
         let fields = [("Authorization", token.as_str()), ("Cache-Control", "no-store")];
         let _ = attempt(replica.now().0, "GET", "/api/Seller?PageSize=1", &fields, "").await;
     }
+}
+
+fn in_use() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.bytes_allocated - stats.bytes_deallocated) as u64
 }
 
 fn resident() -> u64 {

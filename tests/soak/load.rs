@@ -132,8 +132,8 @@ impl Client {
 
     /// Whatever is cached, who may not read does not.
     async fn read_forbidden(&mut self, replica: usize) {
-        let token = self.bench.upstream.token("restricted");
-        let asked = self.ask(replica, "GET", "/api/Seller?PageNumber=1&PageSize=50", &token, &[], "").await;
+        let token = &self.bench.tokens.restricted;
+        let asked = self.ask(replica, "GET", "/api/Seller?PageNumber=1&PageSize=50", token, &[], "").await;
         match asked.answer {
             Ok(reply) if reply.status.is_success() => {
                 self.bench
@@ -171,7 +171,7 @@ impl Client {
     }
 
     async fn write_past(&self, target: &str, place: usize, number: u64, body: &str) {
-        let token = format!("Bearer {}", self.bench.upstream.token("demo"));
+        let token = format!("Bearer {}", self.bench.tokens.one(0));
         let fields = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
         let answer = attempt(self.bench.upstream.addr(), "PUT", target, &fields, body).await;
         answer.expect("the stand-in answers").is(200);
