@@ -41,16 +41,16 @@ pub(super) fn check(bytes: &[u8]) {
 async fn converse(config: &Config, dialler: Dialler, bytes: &[u8], seen: &Seen) -> Vec<u8> {
     let proxy = Proxy::dialling(config, Clock::system(), dialler).expect("a proxy");
     let answer = |request: Request<Incoming>| {
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
+        let (method, target) = (request.method(), request.uri());
+        let refusal = guard::check(method, target, request.version(), request.headers(), &config.clients);
+        let target = target.path_and_query().map_or("", |target| target.as_str()).to_owned();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push((request.method().to_string(), target));
-        let (method, uri, version) = (request.method(), request.uri(), request.version());
-        let refusal = guard::check(method, uri, version, request.headers(), &config.clients).err();
+        seen.push((method.to_string(), target));
         let proxy = proxy.clone();
         async move {
             match refusal {
-                Some(refusal) => respond::refused(&refusal),
-                None => proxy.handle(request).await,
+                Ok(()) => proxy.handle(request).await,
+                Err(refusal) => respond::refused(&refusal),
             }
         }
     };

@@ -25,8 +25,9 @@ use tokio::{
 
 use super::memory::{self, Memory, converse};
 
-/// What none of our pages holds, and what would be markup or a script if it stood in one as it was sent.
-const MARKS: [&str; 4] = ["<q", "\"q=", "'q=", "=\"javascript:"];
+/// What none of our pages holds, and what would be markup or a script if it stood in one as it was sent. A quote after an
+/// equals sign is the page's own.
+const MARKS: [&str; 5] = ["<q", "\"q=", "'q=", "href=\"javascript:", "src=\"javascript:"];
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A frontend in which somebody has signed in.
@@ -52,7 +53,9 @@ pub(super) fn check(bytes: &[u8]) {
     stage.upstream.forget();
     let answers = String::from_utf8_lossy(&answers);
     for mark in MARKS {
-        let around = answers.find(mark).map(|at| answers[at..].chars().take(60).collect::<String>());
+        let sent = |at: &usize| !answers[..*at].ends_with('=');
+        let around = answers.match_indices(mark).map(|(at, _)| at).find(sent);
+        let around = around.map(|at| answers[at..].chars().take(60).collect::<String>());
         assert_eq!(around, None, "{mark} came back");
     }
 }
