@@ -125,6 +125,8 @@ async fn ask_of_the_proxy(door: &Program, tokens: &[&str], evidence: &mut Eviden
             let reply = door.send(method, target, &fields, body).await;
             evidence.reply(&format!("{method} {target}"), &reply);
         }
+        let target = format!("/api/Lot/get-overrides?{QUERY}");
+        evidence.reply("HTTP/2", &door.send_second(&target, &fields, BODY).await);
         for more in [("Cache-Control", "no-cache"), ("If-None-Match", "\"x\""), ("Accept-Encoding", "gzip")] {
             let reply = door.send("GET", "/api/Seller", &[&[more], fields.as_slice()].concat(), "").await;
             evidence.reply("GET /api/Seller", &reply);
@@ -343,6 +345,7 @@ async fn a_whole_day(format: &str) {
     }
     let log = door.stop();
     assert!(log.lines().count() > 100 && log.contains("Redis is away"), "a log: {log}");
+    assert!(log.contains("Headers {"), "the library for HTTP/2 says nothing");
     evidence.add("the log", log.into_bytes());
     evidence.is_clean();
 }

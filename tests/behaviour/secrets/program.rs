@@ -8,6 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -76,6 +81,22 @@ impl Program {
         body: &str,
     ) -> Reply {
         send(self.address, method, target, fields, body).await
+    }
+
+    /// One request over HTTP/2.
+    pub(super) async fn send_second(&self, target: &str, fields: &[(&str, &str)], body: &str) -> Reply {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
+        tokio::spawn(connection);
+        let mut request = Request::post(format!("http://{}{target}", self.address));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+        let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Reply { status: head.status, fields: head.headers, body }
     }
 
     /// These bytes on a connection of their own, and all that comes back.
