@@ -12,8 +12,7 @@ pub(super) fn hide(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> S
         let rest = all.split(['"', '\'', '\n']).next().unwrap_or("");
         // A password may have a quote in it.
         let word = all.split(|symbol: char| symbol.is_whitespace()).next().unwrap_or("");
-        let user = rest.rfind('@').or_else(|| word.rfind('@'));
-        hidden.extend(user.map(|at| start..start + at));
+        hidden.extend(rest.rfind('@').max(word.rfind('@')).map(|at| start..start + at));
         hidden.extend(rest.find("pass=").map(|at| start + at + 5..start + rest.len()));
     }
     let star = |(at, character): (usize, char)| {
@@ -44,6 +43,7 @@ mod tests {
     fn user_and_password_of_any_url_are_hidden() {
         assert_eq!(hide("https://me:pw@host/", std::iter::empty()), "https://*****@host/");
         assert_eq!(hide("'redis://me:p'w\"x@h' 'a", std::iter::empty()), "'redis://****'*\"*@h' 'a");
+        assert_eq!(hide("redis://me:p@'w@h", std::iter::empty()), "redis://*****'*@h");
         assert_eq!(hide("unix:///s?pass=pw\"", std::iter::empty()), "unix:///s?pass=**\"");
     }
 }
