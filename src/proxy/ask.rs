@@ -78,8 +78,9 @@ impl Proxy {
     /// even now: then the two see different collections.
     pub(super) async fn differs(&self, read: &Read, caller: &Caller, proof: Proof) -> bool {
         let Some(other) = self.0.admission.dispute(read, caller) else { return false };
-        let told = self.0.filler.ask(read, other.authorization()).await;
-        let differs = told.is_ok_and(|total| total != proof.total);
+        // What it is answered is heard, like any answer: a token that is refused now is served no more.
+        let told = self.ask(read, &other).await;
+        let differs = told.is_ok_and(|told| told.total != proof.total);
         if differs {
             self.0.admission.differ(read);
             self.0.common.telemetry.differs(&read.route.name);

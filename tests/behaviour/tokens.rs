@@ -7,7 +7,7 @@ use fake_abconnect::{Matching, Rule};
 
 use tokio::task::JoinHandle;
 
-use crate::support::{Bench, Reply, Setup, send, until};
+use crate::support::{Bench, Reply, Setup, arrived, send, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 
@@ -199,6 +199,35 @@ async fn totals_that_differ_between_tokens_end_sharing() {
     assert_eq!(back.items().len(), 3);
     bench.get_as(&narrow, SELLERS).await.came("fwd=bypass; detail=differs");
     assert_eq!(bench.proxy.inside.telemetry().count("differing"), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_when_it_is_asked_for_anothers_sake_is_served_no_more() {
+    let bench = Setup::new().start().await;
+    let answer =
+        |total| Rule { on: Matching::path("/api/Seller"), body: Some(page_of(total)), ..Rule::default() };
+    let (wide, narrow) = (bench.upstream.token("demo"), bench.upstream.token("second"));
+    bench.upstream.rule(answer(3));
+    bench.get_as(&wide, SELLERS).await.came("fwd=miss");
+    bench.upstream.clear_rules();
+    bench.upstream.rule(answer(2));
+    bench.get_as(&narrow, SELLERS).await.came("fwd=request; stored; detail=total");
+    // The wide token is told 3, the narrow one, asked again at once, is refused; then there are 2 for all.
+    let question = || Matching::path("/api/Seller").query("PageSize=1");
+    let gate = bench.upstream.gate(question());
+    bench.upstream.clear_rules();
+    bench.upstream.rule(Rule { on: question(), ..answer(3) });
+    bench.upstream.rule(answer(2));
+    let reading = bench.reading(&wide, SELLERS, &[]);
+    arrived(&gate, 1).await;
+    gate.release(1);
+    arrived(&gate, 2).await;
+    bench.upstream.clear_rules();
+    bench.upstream.rule(Rule { on: question(), status: Some(401), ..Rule::default() });
+    bench.upstream.rule(answer(2));
+    gate.open();
+    reading.await.unwrap().came("fwd=request; stored; detail=total");
+    bench.get_as(&narrow, SELLERS).await.is(401);
 }
 
 #[tokio::test]
