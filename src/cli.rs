@@ -3,6 +3,7 @@
 pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod descriptors;
 pub mod logging;
 pub mod options;
 mod project;

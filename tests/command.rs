@@ -149,6 +149,25 @@ fn the_start_line_says_what_is_active_and_sigterm_ends_it_well() {
 }
 
 #[test]
+fn connections_for_which_there_are_no_descriptors_are_a_warning() {
+    let start = format!(
+        "ulimit -n 300; exec {} serve --listen 127.0.0.1:0 --upstream http://127.0.0.1:1 --redis-url redis://127.0.0.1:1",
+        env!("CARGO_BIN_EXE_catproxy")
+    );
+    let mut child =
+        Command::new("sh").args(["-c", &start]).env_clear().stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut serving = Serving { child, log, said: Vec::new() };
+    let warning = serving.until("open files");
+    assert!(
+        warning.contains("allows 300 open files") && warning.contains("some 118 connections"),
+        "{warning}"
+    );
+    serving.until(" -> ");
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
 fn the_profile_for_strict_clients_needs_no_such_note() {
     let (line, serving) = serving(
         &["--profile", "catalog-ui", "--upstream", "http://127.0.0.1:1"],

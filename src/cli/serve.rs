@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    check,
+    check, descriptors,
     logging::Logging,
     options::{Environment, Options},
     signals::{Hangups, Stops},
@@ -37,6 +37,7 @@ pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    descriptors::raise(&config);
     ended(server::block_on(serve(config, options, environment)))
 }
 
