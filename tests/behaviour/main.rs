@@ -13,6 +13,7 @@
 mod bad_answers;
 mod busy;
 mod directives;
+mod drain;
 mod faults;
 mod foreign;
 mod forwarding;

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
 use crate::support::{free_port, until};
@@ -17,13 +18,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// With the `panels` profile, in front of this upstream.
+    /// With the `panels` profile, in front of this upstream and without a store.
     pub async fn start(upstream: &str) -> Self {
+        // Nobody is there.
+        Self::start_on(upstream, "redis://127.0.0.1:1").await
+    }
+
+    /// With entries in this Redis.
+    pub async fn start_on(upstream: &str, redis_url: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let child = Command::new(env!("CARGO_BIN_EXE_catproxy"))
             .args(["serve", "--profile", "panels", "--upstream", upstream])
-            // Nobody is there: a store is not what is measured.
-            .args(["--listen", &address.to_string(), "--redis-url", "redis://127.0.0.1:1"])
+            .args(["--listen", &address.to_string(), "--redis-url", redis_url])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -38,6 +44,22 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kilobytes * 1024
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(self.child.id()).expect("an id")).expect("an id");
+        kill_process(id, signal).expect("a signal");
+    }
+
+    /// Its exit code, once it has ended; `None` where a signal ended it.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the program ends", || {
+            status = self.child.try_wait().expect("a child");
+            std::future::ready(status.is_some())
+        })
+        .await;
+        status.and_then(|status| status.code())
     }
 
     pub async fn connect(&self) -> TcpStream {

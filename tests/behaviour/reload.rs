@@ -5,15 +5,12 @@ use std::{
     time::Duration,
 };
 
-use catproxy::{
-    config::{Config, StoreKind},
-    server::Stopped,
-};
+use catproxy::config::{Config, StoreKind};
 use fake_abconnect::Matching;
 use futures_util::future::join_all;
 
 use crate::{
-    forwarding::wire::{RawUpstream, Wire, in_time},
+    forwarding::wire::{RawUpstream, Wire},
     line::{Line, Said},
     support::{Bench, RedisServer, Setup, until},
 };
@@ -210,22 +207,6 @@ async fn new_bounds_hold_for_who_comes_then() {
     reload(&bench, Setup::new(), |config| config.clients.target_bytes = 256).await;
     let long = format!("/{}", "x".repeat(300));
     bench.get(&long).await.is(414);
-}
-
-/// A tunnel has no end of its own: it is closed when the time to drain is over, and that is no loss.
-#[tokio::test]
-async fn stopping_closes_tunnels_after_a_while() {
-    let setup = Setup::new().config(|config| config.clients.drain_timeout = Duration::from_millis(500));
-    let bench = setup.start().await;
-    let handshake = "GET /_fake/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let mut client = Wire::saying(&bench.proxy, handshake).await;
-    client.head().await.is(101);
-    let stopped = bench.proxy.close();
-    client.say("still").await;
-    assert_eq!(client.exactly(5).await, "still");
-    client.is_closed().await;
-    assert_eq!(in_time("the end", stopped).await.expect("no panic"), Stopped::Drained);
 }
 
 /// A mistake of ours is one failed request: here, a clock that panics.
