@@ -3,7 +3,7 @@
 //! The modules in the order in which a request meets them:
 //!
 //! ```text
-//! server → proxy → guard → classify ─┬─ forward ──────────────────────→ upstream
+//! server → guard → proxy → classify ─┬─ forward ──────────────────────→ upstream
 //!                                    └─ admit → cache → fill → page → respond
 //! ```
 //!
@@ -14,11 +14,11 @@
 pub mod cli;
 pub mod server;
 
+pub mod guard;
+
 pub mod ui;
 
 pub mod proxy;
-
-pub mod guard;
 
 pub mod classify;
 

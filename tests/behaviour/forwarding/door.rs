@@ -57,6 +57,22 @@ async fn what_no_proxy_should_pass_is_refused() {
 }
 
 #[tokio::test]
+async fn methods_that_few_know_go_on_or_are_refused_as_configured() {
+    let ask = |method: &str| format!("{method} /_fake/status/204 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (other_methods, status) in [(true, 204), (false, 405)] {
+        let setup = Setup::new().config(move |config| config.clients.other_methods = other_methods);
+        let bench = setup.start().await;
+        let mut client = Wire::to(&bench.proxy).await;
+        for (method, status) in [("PROPFIND", status), ("get", status), ("PATCH", 204), ("TRACE", 405)] {
+            client.say(ask(method)).await;
+            let (head, _) = client.message().await;
+            let allowed = (status == 405).then_some("GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE");
+            assert_eq!(head.is(status).field("allow"), allowed);
+        }
+    }
+}
+
+#[tokio::test]
 async fn hosts_of_all_kinds_are_let_in() {
     let bench = Setup::new().start().await;
     let mut client = Wire::to(&bench.proxy).await;
