@@ -61,6 +61,9 @@ pub struct Written {
     /// When its client got the answer's head, and its end.
     pub head: Option<u64>,
     pub end: Option<u64>,
+    /// The head was the upstream's, and so was the last byte.
+    pub passed: bool,
+    pub whole: bool,
     /// How often the upstream got it.
     pub came: u32,
 }

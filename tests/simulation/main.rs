@@ -9,9 +9,12 @@
 //! … CATPROXY_SIM_KEEP=3,17,21                         and of its steps only these
 //! ```
 //!
+//! What a seed says changes with `schedule.rs`; a promise that was found broken gets a test of its own elsewhere.
+//!
 //! A run that breaks a promise is printed with its seed, the fewest of its steps that still break it, what happened,
-//! and the command that replays it. What the proxies themselves leave to chance (tokens of generations, hashes) has no
-//! part in what they do, but for two keys that share a counter of the near copies once in some hundred runs.
+//! and the command that replays it. What the proxies themselves leave to chance hardly has a part in what they do: in
+//! which order those who wait for one flight hear of its end, and whether two keys share a counter of the near copies,
+//! once in some hundred runs.
 
 #![allow(
     clippy::expect_used,

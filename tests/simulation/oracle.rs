@@ -43,6 +43,8 @@ type Broken = (&'static str, String);
 
 /// Looks, pushes and marks go through the network while an age is counted.
 const TRANSIT: u64 = 160;
+/// What a proxy waits for the store at most before it passes on an end, and a little.
+const BUDGET: u64 = 60;
 
 /// Judges the answer to a read.
 pub fn judge(world: &mut World, got: &Got) {
@@ -114,7 +116,7 @@ fn page(world: &World, got: &Got, answer: &Answer, items: &[Item]) -> Result<(),
     let today = |at| (world.wall(world.lives[got.life].replica, at)) / DAY;
     let days = [today(got.began), today(got.ended)];
     whole(world, got.reading.collection, items, &days, got.reading.size == 100 && got.reading.page == 1)?;
-    admitted(world, got)?;
+    admitted(world, got, answer)?;
     aged(world, got, answer, items)
 }
 
@@ -190,10 +192,20 @@ fn fresh_enough(world: &World, got: &Got, answer: &Answer, items: &[Item]) -> Re
             && let Some(written) = world.log.writes.get(&write)
             && written.life == got.life
         {
-            let is_over = |at: Option<u64>| at.is_some_and(|at| commit.at <= at && at < got.began);
-            // What the upstream does after its head is seen from the answer's end on.
-            let before = matches!(world.upstream.writes[write].commit, Commit::Before(_));
-            if before && is_over(written.head) || is_over(written.end) {
+            // What the upstream does after its last word is not promised; of an answer of our own the last moment is
+            // that in which the store was asked.
+            let is_over = |at: Option<u64>, said: bool| {
+                let least = if said { commit.at } else { commit.at + BUDGET };
+                at.is_some_and(|at| least <= at && at < got.began)
+            };
+            let (before, amid) = match world.upstream.writes[write].commit {
+                Commit::Before(_) => (true, false),
+                Commit::Amid(_) => (false, true),
+                Commit::After(_) | Commit::Never => (false, false),
+            };
+            if is_over(written.head, before && written.passed)
+                || is_over(written.end, (before || amid) && written.whole)
+            {
                 return missed("a read through the same replica sees the write");
             }
         }
@@ -217,7 +229,7 @@ fn fresh_enough(world: &World, got: &Got, answer: &Answer, items: &[Item]) -> Re
 }
 
 /// The upstream has said yes to this token through this process, not long ago and after its last no.
-fn admitted(world: &World, got: &Got) -> Result<(), Broken> {
+fn admitted(world: &World, got: &Got, answer: &Answer) -> Result<(), Broken> {
     if world.setup.open {
         return Ok(());
     }
@@ -231,7 +243,9 @@ fn admitted(world: &World, got: &Got) -> Result<(), Broken> {
         .iter()
         .filter(of_token)
         .filter(|one| one.page == 1 && (one.status == 401 || one.status == 403 && same_route(one)));
-    let last_no = refusals.filter_map(|one| one.arrived).filter(|at| *at < got.began).max().unwrap_or(0);
+    // Whoever waited for a fill may have lost the right meanwhile.
+    let asked_at = if answer.cache_status.contains("fwd=") { got.ended } else { got.began };
+    let last_no = refusals.filter_map(|one| one.arrived).filter(|at| *at < asked_at).max().unwrap_or(0);
     let says_yes = |one: &Answered| {
         let counts = one.collection == collection || world.setup.vouch_for_route && same_route(one);
         counts

@@ -291,14 +291,20 @@ impl Run {
         {
             let mut world = self.world.lock();
             world.log.count("writes");
-            world.log.writes.insert(number, Written { life, head: None, end: None, came: 0 });
+            world.log.writes.insert(
+                number,
+                Written { life, head: None, end: None, passed: false, whole: false, came: 0 },
+            );
         }
         let exchange = async {
             let answer = proxy.answer(request).await;
             let status = answer.status().as_u16();
-            self.wrote(number, status, |written, now| written.head = Some(now));
-            let _ = answer.into_body().collect().await;
-            self.wrote(number, status, |written, now| written.end = Some(now));
+            let passed = answer.headers().contains_key("via");
+            self.wrote(number, status, |written, now| {
+                (written.head, written.passed) = (Some(now), passed);
+            });
+            let whole = answer.into_body().collect().await.is_ok() && passed;
+            self.wrote(number, status, |written, now| (written.end, written.whole) = (Some(now), whole));
         };
         if tokio::time::timeout(LIMIT, exchange).await.is_err() {
             self.world.lock().log.broke("every request ends", format!("write {number}"));
@@ -415,7 +421,8 @@ fn config(setup: &Setup) -> Config {
     let ms = Duration::from_millis;
     config.ui = None;
     config.upstream.connect_timeout = ms(500);
-    config.upstream.head_timeout = ms(1_000);
+    // Longer than a flight without a generation is joined.
+    config.upstream.head_timeout = ms(2_000);
     config.upstream.body_timeout = ms(1_000);
     config.upstream.idle_timeout = ms(IDLE_MS);
     config.store.near = setup.near.then(|| Near { max_bytes: 1 << 20, limit: ms(setup.near_limit) });

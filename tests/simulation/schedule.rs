@@ -137,8 +137,8 @@ pub enum Outcome {
 pub enum Commit {
     /// So many milliseconds before the head leaves.
     Before(u64),
-    /// Between the head and the last byte.
-    Amid,
+    /// Between the head and the last byte: so many milliseconds after the head leaves.
+    Amid(u64),
     /// So many milliseconds after the last byte.
     After(u64),
     Never,
@@ -254,6 +254,7 @@ fn steps(dice: &mut Dice, setup: &Setup) -> Vec<Step> {
     let collections: Vec<usize> = dice.pick(&[vec![0], vec![1], vec![0, 1], vec![0, 1, 2]]);
     let tokens = dice.within(1, TOKENS as u64);
     let gaps: [u64; 5] = dice.pick(&[[12, 4, 2, 1, 0], [6, 6, 4, 1, 1], [20, 2, 1, 0, 0]]);
+    let chases = dice.pick(&[10, 30, 1_000]);
     let (mut at, count) = (300, dice.within(15, 90));
     let mut steps = Vec::new();
     for _ in 0..count {
@@ -264,6 +265,10 @@ fn steps(dice: &mut Dice, setup: &Setup) -> Vec<Step> {
             3 => dice.within(1000, 6000),
             _ => dice.within(4000, 26_000),
         };
+        if dice.one_in(chases) {
+            at = chase(dice, setup, &collections, at, &mut steps);
+            continue;
+        }
         let action = match dice.weighed(&weights) {
             0 => Action::Read(reading(dice, setup, &collections, tokens)),
             1 => Action::Write(writing(dice, setup, &collections)),
@@ -281,6 +286,42 @@ fn steps(dice: &mut Dice, setup: &Setup) -> Vec<Step> {
         steps.push(Step { at, action });
     }
     steps
+}
+
+/// A list is read through one replica, something may befall that one, a write goes through another, and the first is
+/// asked again.
+fn chase(dice: &mut Dice, setup: &Setup, collections: &[usize], from: u64, steps: &mut Vec<Step>) -> u64 {
+    let (reader, collection, mut at) = (dice.place(setup.replicas), dice.pick(collections), from);
+    let writer = (reader + dice.within(1, setup.replicas as u64 - 1) as usize) % setup.replicas;
+    let read = Reading { replica: reader, token: 0, collection, page: 1, size: 100, demand: Demand::Plain };
+    let mut add = |at: u64, action| steps.push(Step { at, action });
+    add(at, Action::Read(read.clone()));
+    at += dice.pick(&[20, 60, 150]);
+    add(at, Action::Read(read.clone()));
+    at += dice.within(0, 40);
+    if !dice.one_in(3) {
+        let hold = |ms| Fault::Hold { up: true, down: true, ms };
+        let fault = dice.pick(&[hold(300), hold(4_000), hold(4_000), Fault::Silent, Fault::Reset]);
+        let end = dice.pick(&[End::Tracking, End::Tracking, End::Redis, End::Commands]);
+        add(at, Action::Link { replica: reader, end, fault });
+        at += dice.within(0, 60);
+    }
+    if dice.one_in(4) {
+        add(at, Action::Upstream(Ailment::Slow { by: 1_500, ms: 3_000 }));
+    }
+    for pause in [dice.within(0, 1_100), dice.within(0, 40)] {
+        add(at, Action::Read(read.clone()));
+        at += pause;
+    }
+    let changes = vec![(collection, Change::Rename)];
+    let commit = dice.pick(&[Commit::Before(0), Commit::Before(30), Commit::Amid(30)]);
+    let (kind, outcome) = (Kind::Seller, Outcome::Status(200, 0));
+    add(at, Action::Write(Writing { replica: writer, token: 0, kind, changes, outcome, commit }));
+    for (least, most) in [(0, 30), (0, 40), (20, 700), (300, 900), (100, 900)] {
+        at += dice.within(least, most);
+        add(at, Action::Read(read.clone()));
+    }
+    at
 }
 
 fn reading(dice: &mut Dice, setup: &Setup, collections: &[usize], tokens: u64) -> Reading {
@@ -331,7 +372,7 @@ fn writing(dice: &mut Dice, setup: &Setup, collections: &[usize]) -> Writing {
         Outcome::Status(401 | 403 | 404, _) => Commit::Never,
         _ => match dice.weighed(&[8, 3, 1, 1]) {
             0 => Commit::Before(dice.pick(&[0, 0, 1, 10, 60])),
-            1 => Commit::Amid,
+            1 => Commit::Amid(dice.pick(&[1, 10, 30, 100])),
             2 => Commit::After(dice.within(1, 200)),
             _ => Commit::Never,
         },

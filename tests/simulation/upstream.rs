@@ -265,11 +265,10 @@ impl Upstream {
         if right != 200 {
             return (all(right, now + 1), None);
         }
-        let pause = match plan.outcome {
-            Outcome::Status(_, pause) if plan.commit == Commit::Amid => pause.max(3),
-            Outcome::Status(_, pause) => pause,
-            _ => 3,
-        };
+        let mut pause = if let Outcome::Status(_, pause) = plan.outcome { pause } else { 3 };
+        if let Commit::Amid(ms) = plan.commit {
+            pause = pause.max(ms + 2);
+        }
         let before = if let Commit::Before(ms) = plan.commit { ms } else { 0 };
         let head = now + 2 + before;
         let end = head + pause;
@@ -291,8 +290,8 @@ impl Upstream {
         };
         let at = match plan.commit {
             Commit::Before(_) => Some(now + 1),
-            Commit::Amid if plan.outcome == Outcome::Status(204, 0) => Some(now + 1),
-            Commit::Amid => Some(head + 1),
+            Commit::Amid(_) if plan.outcome == Outcome::Status(204, 0) => Some(now + 1),
+            Commit::Amid(ms) => Some(head + ms),
             Commit::After(ms) => Some(end + ms),
             Commit::Never => None,
         };

@@ -579,6 +579,10 @@ impl World {
                         lives[one.life].replica == replica && one.class == *class && one.opening.is_none()
                     };
                     for id in self.of(open) {
+                        // Not always all of them.
+                        if number(&[self.setup.seed, id, now]).is_multiple_of(3) {
+                            continue;
+                        }
                         if matches!(fault, Fault::Reset) {
                             self.break_off(id);
                             self.redis.leave(id);
