@@ -40,15 +40,15 @@ pub(super) type Office = Arc<ArcSwap<Answers>>;
 pub(super) async fn answer(office: Office, request: Request<Incoming>, seat: Arc<Seat>) -> Response<Visited> {
     let (mut visit, clear) = seat.visit();
     let second = request.version() == Version::HTTP_2;
-    if second {
-        visit.watch();
-    }
     let answers = office.load_full();
     let work = AssertUnwindSafe(answers.answer(request, clear, seat.from)).catch_unwind();
     let answer = work.await.unwrap_or_else(|_| {
         answers.proxy.telemetry().panicked();
         respond::internal()
     });
+    if second {
+        visit.offer();
+    }
     answer.map(|body| Visited { body, visit })
 }
 
@@ -88,8 +88,9 @@ impl http_body::Body for Visited {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.visit.asked();
-        Pin::new(&mut self.body).poll_frame(context)
+        let piece = Pin::new(&mut self.body).poll_frame(context);
+        self.visit.asked(piece.is_ready());
+        piece
     }
 
     fn is_end_stream(&self) -> bool {

@@ -84,16 +84,16 @@ pub(super) struct Seat {
     waited: AtomicU64,
     moved: AtomicU64,
     /// Answers over HTTP/2, which a client may let wait one by one.
-    answers: Mutex<Vec<Arc<Asked>>>,
+    answers: Mutex<Vec<Arc<Offered>>>,
     verdict: AtomicU8,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// When an answer's next piece was last asked for.
+/// Since when something of an answer is there for its client to take, plus 1; 0: nothing is.
 #[derive(Debug)]
-pub(super) struct Asked(AtomicU64);
+struct Offered(AtomicU64);
 
 impl Seat {
     pub(super) fn new(number: u64, from: IpAddr, ticks: Arc<Ticks>) -> Self {
@@ -138,7 +138,7 @@ impl Seat {
         }
         let place = self.begun.fetch_add(1, Ordering::Relaxed);
         let clear = self.ambiguous.load(Ordering::Relaxed) != place;
-        (Visit { seat: Arc::clone(self), asked: None }, clear)
+        (Visit { seat: Arc::clone(self), offered: None }, clear)
     }
 
     /// What was an HTTP connection is one no more.
@@ -223,7 +223,8 @@ impl Seat {
 
     /// Whether a client takes nothing of an answer of its own over HTTP/2.
     fn has_answer_that_waits(&self, past: impl Fn(u64) -> bool) -> bool {
-        self.answers().iter().any(|asked| past(asked.0.load(Ordering::Relaxed)))
+        let since = |offered: &Arc<Offered>| offered.0.load(Ordering::Relaxed).checked_sub(1);
+        self.answers().iter().filter_map(since).any(past)
     }
 
     /// Whether it takes nothing of what is written, or too little.
@@ -238,7 +239,7 @@ impl Seat {
         pause > milliseconds(limits.stall_timeout) || patience.is_zero()
     }
 
-    fn answers(&self) -> MutexGuard<'_, Vec<Arc<Asked>>> {
+    fn answers(&self) -> MutexGuard<'_, Vec<Arc<Offered>>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -255,29 +256,29 @@ impl Seat {
 /// A request that is being answered; dropped when its answer has ended or its client has left.
 pub(super) struct Visit {
     seat: Arc<Seat>,
-    asked: Option<Arc<Asked>>,
+    offered: Option<Arc<Offered>>,
 }
 
 impl Visit {
-    /// The answer may be let wait by itself, while others on its connection go on (HTTP/2).
-    pub(super) fn watch(&mut self) {
-        let asked = Arc::new(Asked(AtomicU64::new(self.seat.ticks.now())));
-        self.seat.answers().push(Arc::clone(&asked));
-        self.asked = Some(asked);
+    /// The answer is there, and may be let wait by itself while others on its connection go on (HTTP/2).
+    pub(super) fn offer(&mut self) {
+        let offered = Arc::new(Offered(AtomicU64::new(self.seat.ticks.now() + 1)));
+        self.seat.answers().push(Arc::clone(&offered));
+        self.offered = Some(offered);
     }
 
-    /// The answer's next piece is asked for.
-    pub(super) fn asked(&self) {
-        if let Some(asked) = &self.asked {
-            asked.0.store(self.seat.ticks.now(), Ordering::Relaxed);
+    /// The client has room for another piece of the answer, and is given one where there is one yet.
+    pub(super) fn asked(&self, given: bool) {
+        if let Some(offered) = &self.offered {
+            offered.0.store(if given { self.seat.ticks.now() + 1 } else { 0 }, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if let Some(asked) = &self.asked {
-            self.seat.answers().retain(|other| !Arc::ptr_eq(other, asked));
+        if let Some(offered) = &self.offered {
+            self.seat.answers().retain(|other| !Arc::ptr_eq(other, offered));
         }
         if self.seat.visits.fetch_sub(1, Ordering::AcqRel) == 1 && !self.seat.is_tunnel() {
             self.seat.enter(Phase::Idle);
@@ -392,16 +393,28 @@ mod tests {
     fn an_answer_of_http_2_that_is_let_wait_ends_the_connection() {
         let room = room();
         let (mut waits, mut goes_on) = (room.seat.visit().0, room.seat.visit().0);
-        waits.watch();
-        goes_on.watch();
+        waits.offer();
+        goes_on.offer();
         for second in 0..=120 {
-            goes_on.asked();
+            goes_on.asked(true);
             assert_eq!(room.at(second), Verdict::Stay);
         }
-        goes_on.asked();
+        goes_on.asked(true);
         assert_eq!(room.at(121), Verdict::End);
         drop(waits);
         assert_eq!(room.at(121), Verdict::Stay);
+    }
+
+    #[test]
+    fn an_answer_of_http_2_for_which_the_client_waits_may_come_late() {
+        let room = room();
+        let mut visit = room.seat.visit().0;
+        assert_eq!(room.at(1_000), Verdict::Stay, "its head is not there yet");
+        visit.offer();
+        visit.asked(false);
+        assert_eq!(room.at(2_000), Verdict::Stay, "nor is its next piece");
+        visit.asked(true);
+        assert_eq!((room.at(2_120), room.at(2_121)), (Verdict::Stay, Verdict::End));
     }
 
     #[test]
