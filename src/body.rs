@@ -14,10 +14,13 @@ use http_body::{Frame, SizeHint};
 use self::followed::Followed;
 use crate::upstream::{AnswerBody, BodyError};
 
+/// Of an answer of our own, so much is handed over at a time: as long as some is left, its client is waited for.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// What a client gets.
 #[derive(Debug)]
 pub enum Body {
-    /// Ours, whole; taken when sent.
+    /// Ours, whole; what was sent is taken off.
     Own(Bytes),
     /// The upstream's, as it comes.
     Passed(AnswerBody),
@@ -55,7 +58,10 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Own(bytes) => {
+                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Self::Passed(body) => Pin::new(body).poll_frame(context),
             Self::Followed(body) => body.poll_frame(context),
         }

@@ -100,6 +100,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many unused connections are kept.
     pub idle_connections: usize,
+    /// Requests on their way at a time, each with a connection of its own.
+    pub connections: usize,
 }
 
 impl Upstream {
@@ -137,7 +139,7 @@ pub struct Near {
 }
 
 /// Which store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// A Redis server, by URL.
     Redis(Secret<String>),

@@ -11,7 +11,7 @@ mod tunnel;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::Body,
@@ -23,13 +23,14 @@ use crate::{
 pub struct Forwarder {
     upstream: Arc<Upstream>,
     tasks: TaskTracker,
+    cut: CancellationToken,
 }
 
 impl Forwarder {
-    /// Passes requests on to this upstream. Tunnels are among `tasks` as long as they are open.
+    /// Passes requests on to this upstream. Tunnels are among `tasks` as long as they are open, at most until `cut`.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>, tasks: TaskTracker) -> Self {
-        Self { upstream, tasks }
+    pub fn new(upstream: Arc<Upstream>, tasks: TaskTracker, cut: CancellationToken) -> Self {
+        Self { upstream, tasks, cut }
     }
 
     /// How long a client's body may pause.
@@ -60,7 +61,7 @@ impl Forwarder {
         let Some(client) = client else {
             return Err(UpstreamError::Unfit("a change of protocol that was not asked for"));
         };
-        tunnel::between(client, hyper::upgrade::on(&mut answer), &self.tasks);
+        tunnel::between(client, hyper::upgrade::on(&mut answer), &self.tasks, self.cut.clone());
         Ok(answer.map(|_| Body::empty()))
     }
 

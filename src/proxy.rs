@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{sync::watch, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admit::{Admission, token},
@@ -18,7 +18,7 @@ use crate::{
     cache::{Cache, StoreHealth, Told, UnusableStore},
     classify::{Class, Classifier, Effect, Reason},
     clock::Clock,
-    config::Config,
+    config::{Config, StoreKind},
     deadline::Pace,
     dial::Dialler,
     fill::{FillError, Filler},
@@ -41,7 +41,23 @@ struct Inner {
     forwarder: Forwarder,
     /// At which clients must send.
     pace: Pace,
+    ground: Ground,
     common: Common,
+}
+
+/// Where a proxy's writes make entries void.
+#[derive(PartialEq)]
+struct Ground {
+    store: StoreKind,
+    prefix: String,
+    routes: Vec<String>,
+}
+
+impl Ground {
+    fn of(config: &Config) -> Self {
+        let routes = config.routes.iter().map(|route| route.name.clone()).collect();
+        Self { store: config.store.kind.clone(), prefix: config.store.prefix.clone(), routes }
+    }
 }
 
 /// What the proxies of one server have in common: the one in office, and those that finish what they have begun.
@@ -52,6 +68,8 @@ struct Common {
     telemetry: Arc<Telemetry>,
     /// What goes on without its request: writes whose client has left, tunnels.
     tasks: TaskTracker,
+    /// Ends the tunnels.
+    cut: CancellationToken,
     siblings: Siblings,
 }
 
@@ -91,6 +109,7 @@ impl Proxy {
             dialler,
             telemetry: Arc::default(),
             tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
             siblings: Siblings::default(),
         };
         let Common { clock, dialler, telemetry, .. } = common.clone();
@@ -110,7 +129,7 @@ impl Proxy {
     }
 
     fn around(cache: Cache<FillError>, config: &Config, common: Common) -> Result<Self, Unusable> {
-        let Common { clock, telemetry, dialler, tasks, .. } = &common;
+        let Common { clock, telemetry, dialler, tasks, cut, .. } = &common;
         let upstream = Arc::new(Upstream::new(&config.upstream, dialler)?);
         Ok(Self(Arc::new(Inner {
             classifier: Classifier::new(config),
@@ -119,8 +138,9 @@ impl Proxy {
             cache,
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(telemetry)),
             pages: Pages::new(config, Arc::clone(telemetry)),
-            forwarder: Forwarder::new(upstream, tasks.clone()),
+            forwarder: Forwarder::new(upstream, tasks.clone(), cut.clone()),
             pace: Pace::of(config.clients.min_rate),
+            ground: Ground::of(config),
             common,
         })))
     }
@@ -129,8 +149,9 @@ impl Proxy {
     /// answers its first request.
     pub async fn hand_over(&self, successor: &Self) {
         successor.join_siblings();
-        // The store has not heard of a write yet. That one must not believe it either, until it has.
-        if self.0.cache.owes() {
+        // The store has not heard of a write yet: that one must not believe it either, until it has. And what lies where
+        // this one did not look, or under routes that it did not have, may have been changed meanwhile.
+        if self.0.cache.owes() || self.0.ground != successor.0.ground {
             successor.void_all().await;
         }
     }
@@ -158,6 +179,11 @@ impl Proxy {
     pub async fn settle(&self) {
         self.0.common.tasks.close();
         self.0.common.tasks.wait().await;
+    }
+
+    /// Closes all tunnels, those of this server's other proxies too. For the end.
+    pub fn cut_tunnels(&self) {
+        self.0.common.cut.cancel();
     }
 
     /// What was counted so far.

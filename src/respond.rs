@@ -158,6 +158,11 @@ fn unanswered(error: &UpstreamError) -> Response<Body> {
         UpstreamError::Connect(_) => problem(StatusCode::BAD_GATEWAY, "ABConnect cannot be reached"),
         UpstreamError::Broken(_) | UpstreamError::Unfit(_) => broken_off(),
         UpstreamError::ConnectLate(_) | UpstreamError::Late(_) => too_slow(),
+        UpstreamError::Crowded(_) => {
+            let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait for ABConnect");
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            answer
+        }
         UpstreamError::ClientLate => {
             problem(StatusCode::REQUEST_TIMEOUT, "the request's body paused for too long")
         }

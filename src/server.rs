@@ -19,6 +19,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -41,6 +42,10 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What was cut short may take this long to end.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
+/// So much of an answer may wait in the system for the client to take what is before it.
+const UNSENT_BYTES: u32 = 128 * 1024;
+/// A client of whom nothing was heard for so long is asked by the system whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// To a client for whom there is no seat.
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Cache-Control: no-store\r\nContent-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n\
@@ -161,9 +166,7 @@ impl Server {
     fn welcome(&self, stream: TcpStream, from: IpAddr, tasks: &TaskTracker) {
         match self.seats.take(from) {
             Ok(held) => {
-                // Without it small answers wait for the client's acknowledgement; a socket that refuses is slow, not
-                // wrong.
-                let _ = stream.set_nodelay(true);
+                prepare(&stream);
                 let (office, limits) = (Arc::clone(&self.office), self.seats.limits());
                 tasks.spawn(converse(Seated::new(stream, held), office, limits));
             }
@@ -173,6 +176,17 @@ impl Server {
             }
         }
     }
+}
+
+/// A socket that refuses one of these is slower, or its client's absence is noticed later; not wrong.
+fn prepare(stream: &TcpStream) {
+    // Without it small answers wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    // What the system has taken is not what the client has: a write goes on when the client takes, not when a buffer of
+    // megabytes has room again.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
 }
 
 async fn drain(office: &Office, seats: &Seats, tasks: &TaskTracker) -> Stopped {
@@ -186,6 +200,7 @@ async fn drain(office: &Office, seats: &Seats, tasks: &TaskTracker) -> Stopped {
         return Stopped::Drained;
     }
     seats.clear();
+    office.load_full().proxy.cut_tunnels();
     // A tunnel has no end of its own, so it is nobody's loss; a write whose client has left still is one.
     let ended = Deadline::after(LAST_MOMENTS).within(settled()).await;
     if ended.is_ok() && !seats.cut_somebody() { Stopped::Drained } else { Stopped::CutOff }

@@ -13,11 +13,11 @@ mod body;
 mod connect;
 mod pool;
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 pub use self::{
     answer::AnswerBody,
@@ -51,6 +51,9 @@ pub enum UpstreamError {
     /// The connection broke before an answer's head was read, or what came was no HTTP.
     #[error("the upstream broke off")]
     Broken(#[source] hyper::Error),
+    /// As many requests as there may be at a time are on their way already.
+    #[error("no place among upstream.connections within {0:?}")]
+    Crowded(Duration),
     /// No head in time.
     #[error("no answer from the upstream within {0:?}")]
     Late(Duration),
@@ -69,6 +72,8 @@ pub enum UpstreamError {
 pub struct Upstream {
     connector: Connector,
     pool: Pool,
+    /// For requests on their way, each of which has a connection of its own until its answer has ended.
+    places: Arc<Semaphore>,
     host: HeaderValue,
     limits: config::Upstream,
 }
@@ -88,6 +93,7 @@ impl Upstream {
                 dialler.clone(),
             )?,
             pool: Pool::new(config.idle_connections, config.idle_timeout),
+            places: Arc::new(Semaphore::new(config.connections)),
             host,
             limits: config.clone(),
         })
@@ -111,6 +117,16 @@ impl Upstream {
     /// # Errors
     /// Why there is no answer.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
+        let limit = self.limits.connect_timeout;
+        let place = Deadline::after(limit).within(Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(UpstreamError::Crowded(limit)) };
+        Ok(self.send_in_place(request).await?.map(|body| body.in_place(place)))
+    }
+
+    async fn send_in_place(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         let repeatable = is_repeatable(&request);
         let Some(connection) = self.pooled(repeatable).await else {
             return self.send_fresh(request).await;

@@ -52,6 +52,7 @@ pub(super) struct RawUpstream {
     pub(super) body_timeout: Option<Text>,
     pub(super) idle_timeout: Option<Text>,
     pub(super) idle_connections: Option<Number>,
+    pub(super) connections: Option<Number>,
 }
 
 /// `[store]`
@@ -230,6 +231,7 @@ impl RawUpstream {
             body_timeout: section.text("body-timeout", DURATION, problems),
             idle_timeout: section.text("idle-timeout", DURATION, problems),
             idle_connections: section.number("idle-connections", problems),
+            connections: section.number("connections", problems),
         };
         section.finish(problems);
         raw

@@ -5,6 +5,7 @@ use std::{
     future::{Future as _, poll_fn},
     pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -31,9 +32,9 @@ const SEND_BYTES: usize = 64 * 1024;
 /// is not a slow one but an attacker (CVE-2023-44487, CVE-2025-8671).
 const RESET_STREAMS: usize = 20;
 const ERROR_STREAMS: usize = 100;
-/// How often a connection of HTTP/2 with requests on it is asked for a sign of life, and how long that may take.
+/// How often a connection of HTTP/2 with requests on it is asked for a sign of life. It has as long for that as for
+/// taking an answer, behind which the question may stand.
 const PING: Duration = Duration::from_secs(20);
-const PONG: Duration = Duration::from_secs(10);
 
 /// Answers what comes on a connection until it ends, by itself or because its seat is told so.
 pub(super) async fn converse(stream: Seated<TcpStream>, office: Office, limits: Arc<Clients>) {
@@ -45,14 +46,18 @@ pub(super) async fn converse(stream: Seated<TcpStream>, office: Office, limits: 
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut leaving = false;
-    // A connection's error is its client's: it left, or sent what is no HTTP.
-    let _ = poll_fn(|context| {
+    poll_fn(|context| {
         seat.register(context.waker());
+        // Not left to the stream: while nobody reads or writes, nobody would hear of it.
+        if seat.verdict() == Verdict::End {
+            return Poll::Ready(());
+        }
         if !leaving && seat.verdict() >= Verdict::Leave {
             leaving = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(context)
+        // A connection's error is its client's: it left, or sent what is no HTTP.
+        connection.as_mut().poll(context).map(drop)
     })
     .await;
     // Where the stream lives on, somebody else has it.
@@ -78,6 +83,6 @@ fn builder(limits: &Clients) -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BYTES)
         .keep_alive_interval(PING)
-        .keep_alive_timeout(PONG);
+        .keep_alive_timeout(limits.stall_timeout);
     builder
 }

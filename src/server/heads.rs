@@ -15,6 +15,8 @@ pub(super) struct Heads {
     state: State,
     /// The present line's beginning, where it came in an earlier piece.
     line: Vec<u8>,
+    /// Not all of it was kept.
+    cut: bool,
     head: Head,
     /// Heads that have ended.
     ended: u64,
@@ -67,9 +69,9 @@ impl Heads {
         None
     }
 
-    /// Whether what comes is still known to be heads and bodies.
-    pub(super) fn are_followed(&self) -> bool {
-        self.state != State::Blind
+    /// Whether a part of a head has come, and not all of it. Over HTTP/2 that is not known.
+    pub(super) fn are_in_head(&self) -> bool {
+        self.state == State::Head && (self.head.begun || !self.line.is_empty())
     }
 
     fn skip<'p>(&mut self, piece: &'p [u8], left: u64, more: fn(u64) -> State, then: State) -> &'p [u8] {
@@ -94,12 +96,14 @@ impl Heads {
             let outcome = self.line(&whole);
             self.line = whole;
             self.line.clear();
+            self.cut = false;
             outcome?;
         }
         Ok(rest.get(1..).unwrap_or_default())
     }
 
     fn keep(&mut self, piece: &[u8]) {
+        self.cut |= self.line.len() + piece.len() > LINE_BYTES;
         let room = LINE_BYTES.saturating_sub(self.line.len()).min(piece.len());
         self.line.extend_from_slice(piece.get(..room).unwrap_or_default());
     }
@@ -111,6 +115,8 @@ impl Heads {
             State::Head if !self.head.begun => self.begin_head(line),
             State::Head => self.field(line),
             State::Size if line.is_empty() => {}
+            // Nobody says a size in so many digits but to hide what comes after.
+            State::Size if self.cut => return self.refuse(self.ended),
             State::Size => self.state = size(line),
             State::Trailers if line.is_empty() => self.state = State::Head,
             _ => {}
@@ -136,9 +142,16 @@ impl Heads {
             self.head.chunked = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let digits = value.get(1..).unwrap_or_default().trim_ascii();
+            let digits = if self.cut { &[][..] } else { digits };
             let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
             self.head.length = Some(length.map_or(Length::Unclear, Length::Of));
         }
+    }
+
+    /// Nothing after it is believed to be a request.
+    fn refuse(&mut self, place: u64) -> Result<(), u64> {
+        self.state = State::Blind;
+        Err(place)
     }
 
     fn end_head(&mut self) -> Result<(), u64> {
@@ -149,15 +162,11 @@ impl Heads {
         let place = self.ended;
         self.ended += 1;
         self.state = match (head.chunked, head.length) {
-            (true, Some(_)) => {
-                // Nothing after it is believed to be a request.
-                self.state = State::Blind;
-                return Err(place);
-            }
+            // A length that is not understood is none of hyper's either, or hides what comes after.
+            (true, Some(_)) | (false, Some(Length::Unclear)) => return self.refuse(place),
             (true, None) => State::Size,
             (false, Some(Length::Of(0)) | None) => State::Head,
             (false, Some(Length::Of(length))) => State::Body(length),
-            (false, Some(Length::Unclear)) => State::Blind,
         };
         Ok(())
     }
@@ -213,6 +222,20 @@ mod tests {
         let padded = BOTH.replace("Length: ", &format!("Length:{}", " ".repeat(300)));
         for pieces in [1, 64, 10_000] {
             assert_eq!(found(&padded, pieces), Some(0));
+        }
+    }
+
+    #[test]
+    fn a_length_or_a_size_that_is_too_long_hides_nothing() {
+        let length = format!("POST / HTTP/1.1\r\nContent-Length:{}0\r\n\r\n{BOTH}", " ".repeat(300));
+        let size = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{}4\r\n\r\n\r\n\r\n0\r\n\r\n{BOTH}",
+            "0".repeat(300)
+        );
+        for text in [&length, &size] {
+            for pieces in 1..400 {
+                assert!(found(text, pieces).is_some(), "in pieces of {pieces}");
+            }
         }
     }
 

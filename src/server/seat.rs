@@ -117,10 +117,11 @@ impl Seat {
         }
     }
 
-    /// Bytes of the client have come.
-    pub(super) fn heard(&self) {
-        if self.is(Phase::Idle) {
-            self.enter(Phase::Head);
+    /// A part of a head has come.
+    pub(super) fn heard_head(&self) {
+        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
+        if self.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.since.store(self.ticks.now(), Ordering::Relaxed);
         }
     }
 
@@ -163,6 +164,7 @@ impl Seat {
         if since != 0 {
             let waited = self.ticks.now().saturating_sub(since - 1);
             self.waited.fetch_add(waited, Ordering::Relaxed);
+            self.since.store(self.ticks.now(), Ordering::Relaxed);
             self.writing.store(0, Ordering::Relaxed);
         }
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -183,7 +185,7 @@ impl Seat {
 
     /// Says what is to become of it; what was said before is only ever sharpened.
     pub(super) fn tell(&self, verdict: Verdict) {
-        if verdict == Verdict::End && self.visits.load(Ordering::Acquire) > 0 && !self.is_tunnel() {
+        if verdict == Verdict::End && self.is_in_use() && !self.is_tunnel() {
             self.cut.store(true, Ordering::Release);
         }
         if self.verdict.fetch_max(verdict as u8, Ordering::AcqRel) < verdict as u8 {
@@ -193,7 +195,7 @@ impl Seat {
 
     /// Since when nothing is asked of it; `None` while something is. One that has not asked anything yet counts.
     pub(super) fn unused_since(&self) -> Option<u64> {
-        let unused = self.is(Phase::Idle) || self.is(Phase::New);
+        let unused = (self.is(Phase::Idle) || self.is(Phase::New)) && !self.is_in_use();
         (unused && self.verdict() == Verdict::Stay).then(|| self.since.load(Ordering::Relaxed))
     }
 
@@ -201,12 +203,23 @@ impl Seat {
     pub(super) fn judge(&self, limits: &Clients) -> Verdict {
         let now = self.ticks.now();
         let past = |since: u64, limit: Duration| now.saturating_sub(since) > milliseconds(limit);
-        let waits = |since| past(since, limits.stall_timeout);
-        if self.is_stalled(now, limits) || self.has_answer_that_waits(waits) {
+        let waits = |limit| self.has_answer_that_waits(|since| past(since, limit));
+        if self.is_stalled(now, limits) || waits(2 * limits.stall_timeout) {
             return Verdict::End;
         }
+        // Others on the connection may be taken all the while: they have as long again to end.
+        if waits(limits.stall_timeout) {
+            return Verdict::Leave;
+        }
+        // What is written still, or answered still, is no idle connection whatever the phase says: over HTTP/2 two
+        // requests may end and begin at once.
+        if self.is_in_use() {
+            return Verdict::Stay;
+        }
+        // In this order: a phase is entered after its beginning was noted.
+        let phase = self.phase.load(Ordering::Acquire);
         let since = self.since.load(Ordering::Relaxed);
-        let (leave, end) = match self.phase.load(Ordering::Relaxed) {
+        let (leave, end) = match phase {
             new if new == Phase::New as u8 => (limits.head_timeout, limits.head_timeout + FAREWELL),
             head if head == Phase::Head as u8 => (limits.head_timeout, limits.head_timeout),
             idle if idle == Phase::Idle as u8 => (limits.idle_timeout, limits.idle_timeout + FAREWELL),
@@ -225,6 +238,11 @@ impl Seat {
     fn has_answer_that_waits(&self, past: impl Fn(u64) -> bool) -> bool {
         let since = |offered: &Arc<Offered>| offered.0.load(Ordering::Relaxed).checked_sub(1);
         self.answers().iter().filter_map(since).any(past)
+    }
+
+    /// A request is being answered, or its answer still being written.
+    fn is_in_use(&self) -> bool {
+        self.visits.load(Ordering::Acquire) > 0 || self.writing.load(Ordering::Relaxed) != 0
     }
 
     /// Whether it takes nothing of what is written, or too little.
@@ -341,7 +359,7 @@ mod tests {
         drop(room.seat.visit());
         assert_eq!(room.at(50), Verdict::Stay);
         for second in 50..=60 {
-            room.seat.heard();
+            room.seat.heard_head();
             assert_eq!(room.at(second), Verdict::Stay);
         }
         assert_eq!(room.at(61), Verdict::End);
@@ -400,9 +418,11 @@ mod tests {
             assert_eq!(room.at(second), Verdict::Stay);
         }
         goes_on.asked(true);
-        assert_eq!(room.at(121), Verdict::End);
+        assert_eq!(room.at(121), Verdict::Leave, "others may end first");
+        goes_on.asked(true);
+        assert_eq!((room.at(240), room.at(241)), (Verdict::Leave, Verdict::End));
         drop(waits);
-        assert_eq!(room.at(121), Verdict::Stay);
+        assert_eq!(room.at(241), Verdict::Stay);
     }
 
     #[test]
@@ -414,7 +434,7 @@ mod tests {
         visit.asked(false);
         assert_eq!(room.at(2_000), Verdict::Stay, "nor is its next piece");
         visit.asked(true);
-        assert_eq!((room.at(2_120), room.at(2_121)), (Verdict::Stay, Verdict::End));
+        assert_eq!((room.at(2_120), room.at(2_121)), (Verdict::Stay, Verdict::Leave));
     }
 
     #[test]

@@ -39,9 +39,8 @@ impl<S> Seated<S> {
         if let Some(place) = self.heads.follow(piece) {
             self.seat().note_ambiguous(place);
         }
-        // Over HTTP/2 a sign of life is no request.
-        if self.heads.are_followed() {
-            self.seat().heard();
+        if self.heads.are_in_head() {
+            self.seat().heard_head();
         }
     }
 

@@ -27,7 +27,9 @@ struct Inner {
     limits: Mutex<Arc<Clients>>,
     ticks: Arc<Ticks>,
     telemetry: Arc<Telemetry>,
-    /// Somebody was cut short at the end.
+    /// Who is left is put out, at the end.
+    clearing: AtomicBool,
+    /// Somebody was cut short by that.
     cut: AtomicBool,
 }
 
@@ -68,6 +70,7 @@ impl Seats {
             limits: Mutex::new(Arc::new(limits)),
             ticks: Arc::default(),
             telemetry,
+            clearing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
         }))
     }
@@ -105,7 +108,7 @@ impl Seats {
     }
 
     fn leave(&self, seat: &Seat) {
-        if seat.cut.load(Ordering::Acquire) {
+        if seat.cut.load(Ordering::Acquire) && self.0.clearing.load(Ordering::Acquire) {
             self.0.cut.store(true, Ordering::Release);
         }
         lock(&self.0.taken).remove(seat);
@@ -145,6 +148,7 @@ impl Seats {
 
     /// Puts out who is still in.
     pub(super) fn clear(&self) {
+        self.0.clearing.store(true, Ordering::Release);
         lock(&self.0.taken).tell_all(Verdict::End);
     }
 

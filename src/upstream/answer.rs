@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     body::{BodyError, Progress, Timed, is_last},
@@ -22,6 +23,8 @@ use crate::deadline::Pace;
 pub struct AnswerBody {
     body: Timed,
     lent: Option<(Connection, Pool, Progress)>,
+    /// Among the requests that are on their way, until this ends.
+    place: Option<OwnedSemaphorePermit>,
     /// Why it broke off, until the reader hears of it.
     failed: Option<BodyError>,
 }
@@ -37,6 +40,7 @@ impl AnswerBody {
         let mut answer = Self {
             body: Timed::new(body, limit, Pace::of(0)),
             lent: Some((connection, pool, sent)),
+            place: None,
             failed: None,
         };
         if answer.body.inner.is_end_stream() {
@@ -45,7 +49,14 @@ impl AnswerBody {
         answer
     }
 
+    /// Holds this place until it ends or is dropped.
+    pub(super) fn in_place(mut self, place: OwnedSemaphorePermit) -> Self {
+        self.place = self.lent.is_some().then_some(place);
+        self
+    }
+
     fn give_back(&mut self) {
+        self.place = None;
         // A connection that is still busy with a request's body is not ready for the next one.
         if let Some((connection, pool, sent)) = self.lent.take()
             && sent.has_ended()
@@ -78,7 +89,7 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                self.lent = None;
+                (self.lent, self.place) = (None, None);
                 self.failed = Some(error);
                 // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
                 context.waker().wake_by_ref();

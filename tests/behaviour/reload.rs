@@ -97,6 +97,22 @@ async fn a_write_that_began_before_is_void_after() {
 }
 
 #[tokio::test]
+async fn a_write_that_came_while_a_route_was_gone_is_seen_when_it_is_back() {
+    let server = RedisServer::start().await;
+    for redis in [None, Some(&server)] {
+        let bench = Setup::on(redis).start().await;
+        let token = bench.upstream.token("demo");
+        bench.get_as(&token, LIST).await.came("fwd=miss");
+        reload(&bench, Setup::on(redis), |config| config.routes.clear()).await;
+        let renamed = r#"{"name":"Renamed","customerDisplayId":1,"isActive":true}"#;
+        bench.write("PUT", "/api/Seller/42", renamed).await.is(200);
+        reload(&bench, Setup::on(redis), |_| {}).await;
+        let after = bench.get_as(&token, LIST).await;
+        assert!(String::from_utf8_lossy(&after.body).contains("Renamed"), "{:?}", after.fields);
+    }
+}
+
+#[tokio::test]
 async fn a_write_of_which_the_store_does_not_know_yet_is_not_forgotten() {
     let server = RedisServer::start().await;
     let line = Line::to(&server).await;

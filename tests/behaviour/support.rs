@@ -558,10 +558,18 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that nobody else is given: of none that the system chooses by itself, and of no other test
+/// of this process.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let first = u64::from(std::process::id()) * 97;
+    loop {
+        let candidate = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + u16::try_from(candidate % 20_000).expect("small");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Asks again and again until it is so; fails the test where it does not become so.

@@ -262,6 +262,7 @@ mod tests {
             body_timeout: second,
             idle_timeout: second,
             idle_connections: 0,
+            connections: 16,
         };
         let config = Config {
             issuer: "https://login.example".to_owned(),

@@ -49,6 +49,7 @@ pub(super) fn admission(
         body_timeout: keys_timeout,
         idle_timeout: IDLE,
         idle_connections: 1,
+        connections: 16,
     };
     Some(Admission::Jwks(Arc::new(Jwks {
         issuer: issuer.value,

@@ -70,8 +70,10 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
     let body_timeout = limits::duration(raw.body_timeout.as_ref(), 30 * SECOND, patience, problems);
     let idle_timeout = limits::duration(raw.idle_timeout.as_ref(), 20 * SECOND, 10 * MS..=HOUR, problems);
     let idle_connections = limits::number(raw.idle_connections.as_ref(), 64, 0..=10_000, problems);
+    let connections = limits::number(raw.connections.as_ref(), 1_000, 1..=100_000, problems);
     let (tls, authority) = base?;
     Some(Upstream {
+        connections,
         tls,
         authority,
         ca_file,

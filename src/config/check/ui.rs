@@ -81,6 +81,7 @@ pub(super) fn ui(raw: RawUi, outside: Outside, problems: &mut Problems) -> Optio
         body_timeout: identity_timeout,
         idle_timeout: SECOND,
         idle_connections: 1,
+        connections: 64,
     };
     Some(Ui {
         identity,

@@ -152,6 +152,45 @@ async fn one_address_does_not_take_the_seats_of_the_others() {
     from([127, 0, 0, 2], &bench.proxy, GET).await.head().await.is(204);
 }
 
+/// Writes that their client resets go on: they have a bound of their own.
+#[tokio::test]
+async fn no_more_requests_are_on_their_way_upstream_than_is_configured() {
+    let setup = Setup::new().config(|config| {
+        config.upstream.connections = 3;
+        config.upstream.connect_timeout = Duration::from_millis(300);
+    });
+    let bench = setup.start().await;
+    let gate = bench.upstream.gate(Matching::path("/_fake/echo"));
+    let mut attacker = Second::to(&bench.proxy).await;
+    for (count, stream) in (1..200).step_by(2).enumerate() {
+        let post = [(":method", "POST"), REQUEST[1], REQUEST[2], (":path", "/_fake/echo")];
+        attacker.say(&head(stream, END_STREAM, &post)).await;
+        if count < 3 {
+            bench.upstream.wait_for_calls(&Matching::path("/_fake/echo"), count + 1).await;
+        }
+        attacker.say(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
+    }
+    let (busy, reason) = Wire::saying(&bench.proxy, GET).await.message().await;
+    assert_eq!(busy.is(503).field("retry-after"), Some("1"));
+    assert!(reason.contains("too many requests wait"), "{reason}");
+    assert_eq!(bench.upstream.calls().len(), 3);
+    gate.open();
+    others_are_served(&bench).await;
+}
+
+/// The upstream answers at once and reads no more: nobody reads or writes on the client's connection.
+#[tokio::test]
+async fn a_connection_on_which_nothing_goes_on_is_closed_all_the_same() {
+    let (upstream, proxy) = RawUpstream::behind(hasty()).await;
+    let request = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
+    let mut client = Wire::saying(&proxy, request).await;
+    let mut there = upstream.accept().await;
+    there.head().await;
+    there.say("HTTP/1.1 204 No Content\r\n\r\n").await;
+    client.head().await.is(204);
+    client.while_pouring(async |client| client.is_closed().await).await;
+}
+
 /// RUDY: a body of a few bytes a second. Twenty seconds are anybody's.
 #[tokio::test]
 async fn who_sends_a_body_too_slowly_is_told_so() {
