@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz cache-tests http-lint browser-tests bench
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -35,6 +35,11 @@ model: ## What the cache promises, explored whole within small bounds; up to 3 m
 soak: ## Load while all else fails, each answer checked; SOAK_MINUTES=5, SOAK_SEED=
 	@scripts/install cc=build-essential redis-server
 	cargo test --quiet --all-features --test soak
+
+slow-attacks: ## slowhttptest's four attacks at once: others are served meanwhile, attackers' connections end; a minute
+	@scripts/install cc=build-essential python3 slowhttptest
+	cargo build --workspace --all-features --quiet
+	PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 tests/slow-attacks/run.py "$${CARGO_TARGET_DIR:-target}/debug"
 
 cache-tests: ## What is forwarded stays as it was: http-cache-tests with and without the proxy
 	@scripts/install cc=build-essential node=nodejs npm ip=iproute2 unshare=util-linux

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Bench:
 
     stack: ExitStack
     folder: Path
+    #: What was started, by its name.
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """The caller's variables but the foreign ones. The home, with its tokens and settings, is not the caller's."""
@@ -66,6 +68,7 @@ class Bench:
                 env=self.environment() | dict(told or {}),
             )
         self.stack.callback(end, process)
+        self.processes[name] = process
         by = time.monotonic() + PATIENCE
         while not (found := re.search(ready, self.log(name))):
             if process.poll() is not None or time.monotonic() > by:
