@@ -14,7 +14,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::TcpStream;
 
 use super::{
     answers::{Office, answer},
@@ -37,7 +36,7 @@ const ERROR_STREAMS: usize = 100;
 const PING: Duration = Duration::from_secs(20);
 
 /// Answers what comes on a connection until it ends, by itself or because its seat is told so.
-pub(super) async fn converse(stream: Seated<TcpStream>, office: Office, limits: Arc<Clients>) {
+pub(super) async fn converse(stream: Seated, office: Office, limits: Arc<Clients>) {
     let seat = Arc::clone(stream.seat());
     let builder = builder(&limits);
     let service = service_fn(|request| {

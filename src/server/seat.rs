@@ -193,6 +193,11 @@ impl Seat {
         }
     }
 
+    /// Whether it was put out while it did not take what is written.
+    pub(super) fn is_ended_amid_a_write(&self) -> bool {
+        self.verdict() == Verdict::End && self.writing.load(Ordering::Relaxed) != 0
+    }
+
     /// Since when nothing is asked of it; `None` while something is. One that has not asked anything yet counts.
     pub(super) fn unused_since(&self) -> Option<u64> {
         let unused = (self.is(Phase::Idle) || self.is(Phase::New)) && !self.is_in_use();

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 
 use super::{
     heads::Heads,
@@ -17,14 +20,24 @@ use super::{
 
 /// Reads and writes fail with [`io::ErrorKind::TimedOut`] once its connection is to end. It gives its seat back when
 /// dropped, as late as at the end of a tunnel.
-pub(super) struct Seated<S> {
-    inner: S,
+pub(super) struct Seated {
+    inner: TcpStream,
     heads: Heads,
     held: Held,
 }
 
-impl<S> Seated<S> {
-    pub(super) fn new(inner: S, held: Held) -> Self {
+impl Drop for Seated {
+    fn drop(&mut self) {
+        // What a client does not take would be kept for it by the system, megabytes for as long as it likes. A socket
+        // that refuses is closed as usual.
+        if self.seat().is_ended_amid_a_write() {
+            let _ = self.inner.set_zero_linger();
+        }
+    }
+}
+
+impl Seated {
+    pub(super) fn new(inner: TcpStream, held: Held) -> Self {
         Self { inner, heads: Heads::default(), held }
     }
 
@@ -69,7 +82,7 @@ impl<S> Seated<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
+impl AsyncRead for Seated {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -86,7 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
+impl AsyncWrite for Seated {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

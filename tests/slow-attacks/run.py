@@ -41,7 +41,9 @@ LOOK = 0.25
 AFTERWARDS = 10
 LIST = "/api/Seller?PageSize=100"
 #: In /proc/net/tcp.
-ESTABLISHED, LISTEN = "01", "0A"
+LISTEN = "0A"
+#: Open, or closed by one side only: with what was written and not taken.
+KEPT = ("01", "04", "08")  # ESTABLISHED, FIN_WAIT1, CLOSE_WAIT
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class Proxy:
         return len(list(Path(f"/proc/{self.process}/fd").iterdir()))
 
     def peers(self) -> tuple[set[int], set[int]]:
-        """The ports of all who have a connection with it that it has not closed, nor they; and of all who had one a
-        while ago."""
+        """The ports of all who have a connection with it for which it or its system still keeps something; and of all
+        who had one a while ago."""
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         ends = [(port(row[1]), port(row[2]), row[3]) for row in rows]
-        is_open = {there for here, there, state in ends if here == self.port and state == ESTABLISHED}
+        is_open = {there for here, there, state in ends if here == self.port and state in KEPT}
         # Who closed first has the connection's remains: here or there.
         here = {there for here, there, state in ends if here == self.port and state != LISTEN}
         return is_open, here | {here for here, there, _ in ends if there == self.port}
@@ -206,13 +208,16 @@ class Attacker(threading.Thread):
         self.count(min(time.monotonic() - began, LENGTH))
 
     def count(self, passed: float) -> None:
+        # What ends from here on ends by itself.
+        if passed > LENGTH - 1:
+            return
         outcome = self.outcome
         is_open, came = self.proxy.peers()
         outcome.left = len(is_open - self.honest.ports)
         outcome.came |= came - self.honest.ports
         if outcome.left > 0:
             outcome.ended = None
-        elif outcome.ended is None and outcome.came and passed < LENGTH - 1:
+        elif outcome.ended is None and outcome.came:
             outcome.ended = passed
 
     def launch(self) -> subprocess.Popen[bytes]:

@@ -7,7 +7,10 @@ use std::{
 
 use catproxy::config::Clients;
 use fake_abconnect::Matching;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+};
 
 use super::frames::{
     ACK, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Second, WINDOW_UPDATE,
@@ -15,12 +18,15 @@ use super::frames::{
 };
 use crate::{
     forwarding::wire::{RawUpstream, Wire, in_time},
-    support::{Bench, Door, Setup},
+    support::{Bench, Door, Setup, until},
 };
 
 const GET: &str = "GET /_fake/status/204 HTTP/1.1\r\nHost: a\r\n\r\n";
 const REQUEST: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/_fake/status/204")];
+
+/// More window than there may be: an error of its stream alone, where an update by nothing ends the connection.
+const OVERFLOW: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
 
 /// A proxy whose patience with clients is this.
 fn patient(change: impl FnOnce(&mut Clients) + 'static) -> Setup {
@@ -253,7 +259,7 @@ async fn requests_that_the_server_has_to_reset_end_their_connection_and_no_other
     let mut attacker = Second::to(&bench.proxy).await;
     for stream in (1..20_000).step_by(2) {
         let request = head(stream, END_STREAM, &REQUEST);
-        if !attacker.say(&[request, frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()).await {
+        if !attacker.say(&[request, frame(WINDOW_UPDATE, 0, stream, &OVERFLOW)].concat()).await {
             break;
         }
     }
@@ -261,6 +267,41 @@ async fn requests_that_the_server_has_to_reset_end_their_connection_and_no_other
     attacker.is_closed().await;
     let calls = bench.upstream.calls().len();
     assert!(calls < 5_000, "{calls} of 10,000 went on");
+}
+
+/// Those on which work has begun are no longer counted among the ones that wait for it.
+#[tokio::test]
+async fn requests_that_the_server_has_to_reset_amid_their_answers_end_their_connection() {
+    let bench = Setup::new().start().await;
+    let _gate = bench.upstream.gate(Matching::path("/_fake/status/204"));
+    let mut attacker = Second::to(&bench.proxy).await;
+    let (all, mut reset) = (Matching::all(), 0);
+    for stream in (1..600).step_by(2) {
+        attacker.say(&head(stream, END_STREAM, &REQUEST)).await;
+        let arrives = bench.upstream.wait_for_calls(&all, reset + 1);
+        if tokio::time::timeout(Duration::from_secs(3), arrives).await.is_err() {
+            break;
+        }
+        attacker.say(&frame(WINDOW_UPDATE, 0, stream, &OVERFLOW)).await;
+        reset += 1;
+    }
+    assert!((1..200).contains(&reset), "{reset} of 300");
+    attacker.is_closed().await;
+}
+
+#[tokio::test]
+async fn more_requests_at_a_time_than_configured_are_refused_and_the_others_answered() {
+    let bench = patient(|clients| clients.streams = 2).start().await;
+    let gate = bench.upstream.gate(Matching::path("/_fake/status/204"));
+    let mut client = Second::to(&bench.proxy).await;
+    for stream in [1, 3, 5] {
+        client.say(&head(stream, END_STREAM, &REQUEST)).await;
+    }
+    let refused = client.until(RST_STREAM, 5).await.expect("a refusal");
+    assert_eq!(refused.payload, [0, 0, 0, 7], "REFUSED_STREAM");
+    gate.open();
+    assert_eq!(client.status(1).await, Some(204));
+    assert_eq!(bench.upstream.calls().len(), 2);
 }
 
 #[tokio::test]
@@ -315,6 +356,21 @@ async fn an_answer_that_is_never_taken_ends_its_connection() {
     let mut heard = async || while attacker.next().await.is_some() {};
     tokio::join!(in_time("the end of the attacker's connection", heard()), others_are_served(&bench));
     assert!(bench.count("ended_connections") >= 1);
+}
+
+/// The system would keep some megabytes for each client of that kind, for as long as it likes.
+#[tokio::test]
+async fn what_a_client_does_not_take_is_kept_for_it_by_nobody() {
+    let setup = patient(|clients| clients.stall_timeout = Duration::from_millis(600));
+    let bench = setup.start().await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small window");
+    let mut attacker = socket.connect(bench.proxy.address).await.expect("a connection");
+    attacker.write_all(GET.replace("status/204", "bytes/50000000").as_bytes()).await.expect("an open line");
+    until("its connection is ended", async || bench.count("ended_connections") == 1).await;
+    others_are_served(&bench).await;
+    let end = in_time("the end", tokio::io::copy(&mut attacker, &mut tokio::io::sink())).await;
+    assert_eq!(end.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
