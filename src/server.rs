@@ -55,9 +55,9 @@ const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\
 ///
 /// # Errors
 /// Those of `work`, or that the operating system gives no threads.
-pub fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Threads)?;
+pub fn block_on<T, E: From<StartError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = built.map_err(StartError::Threads)?;
     let outcome = runtime.block_on(work);
     // Not waiting for what computes on threads of its own: nobody is there any more for what it makes.
     runtime.shutdown_background();
