@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and with which options.
 
+pub mod bench;
 pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -25,6 +26,7 @@ use crate::config::{
     profile::Profile,
     report::{Report, Warning},
 };
+use bench::options::Bench;
 use options::Options;
 
 /// Does what the command line asks for, or says what is wrong with it; whatever stands in the wrong place there, no user
@@ -70,6 +72,7 @@ impl Cli {
             Command::Serve(options) => serve::run(&options, &environment),
             Command::Check(options) => check::run(&options, &environment),
             Command::Project(options) => project::run(&options, &environment),
+            Command::Bench(options) => bench::run(&options, &environment),
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::run(&options, &environment),
         }
@@ -90,6 +93,9 @@ pub enum Command {
     /// Read a page of the upstream's JSON from the standard input and write what a route keeps of it
     #[command(after_help = "Example: catproxy project --route catalogs < page.json")]
     Project(Project),
+    /// Measure cold and warm reads of a proxy that runs
+    #[command(after_help = bench::options::HELP)]
+    Bench(Bench),
     /// Run the proxy before a stand-in upstream, with entries in memory: nothing else is needed
     #[cfg(feature = "demo")]
     #[command(after_help = "Example: catproxy demo --latency 150ms")]
