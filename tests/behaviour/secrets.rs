@@ -394,6 +394,48 @@ async fn neighbours_that_repeat_what_they_are_told_make_nobody_print_it() {
     assert!(echoes.iter().all(|echo| echo.heard() > 0), "nobody was asked");
 }
 
+/// Whoever measures gives away a token, or a user and a password, to servers that may repeat them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_benchmark_prints_nothing_that_it_was_entrusted_with() {
+    let upstream = upstream();
+    let door = Program::serve(&[("CATPROXY_UPSTREAM", upstream.url()), ("REDIS_URL", "redis://127.0.0.1:1")]);
+    let good = door.url();
+    let mut urls = vec![good.clone(), upstream.url().to_owned()];
+    let mut echoes = Vec::new();
+    for line in [
+        "",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Status: catproxy; detail=",
+        "HTTP/1.1 400 x\r\n",
+    ] {
+        let echo = Echo::http(line).await;
+        urls.push(format!("http://127.0.0.1:{}", echo.port));
+        echoes.push(echo);
+    }
+    let mut evidence = planted();
+    let token = upstream.token(USER);
+    evidence.plant_token(&token);
+    let entrusted = [
+        ("CATPROXY_BENCH_PASSWORD", PASSWORD),
+        ("CATPROXY_UI_CLIENT_ID", "cat"),
+        ("CATPROXY_UI_CLIENT_SECRET", CLIENT_SECRET),
+        ("RUST_LOG", "trace"),
+        ("RUST_BACKTRACE", "1"),
+    ];
+    let few = ["bench", "--samples", "1", "--warm-samples", "2", "--sellers", "1", "--url"];
+    for url in &urls {
+        for token in [&token, UNKNOWN_TOKEN] {
+            let environment = [&entrusted[..], &[("CATPROXY_BENCH_TOKEN", token)]].concat();
+            evidence.add(url, program::run(&[&few[..], &[url]].concat(), &environment));
+        }
+        let user = [&few[..], &[&good, "--user", USER, "--identity-url", url]].concat();
+        evidence.add(url, program::run(&user, &entrusted));
+    }
+    evidence.add("the log", door.stop().into_bytes());
+    evidence.is_clean();
+    assert!(echoes.iter().all(|echo| echo.heard() > 1), "nobody was asked");
+}
+
 /// A key of an issuer that publishes what it should not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_among_the_published_keys_is_not_printed() {
@@ -507,6 +549,12 @@ fn what_is_wrong_with_the_environment_or_a_flag_is_said_without_its_secrets() {
         &["serve", "--config", &url("h")],
         &["check", "--redis-url", &url("h"), "--redis-url", &url("h")],
         &["project", "--route", &url("h")],
+        &["bench", "--url", &url("h")],
+        &["bench", "--url", "http://h", "--identity-url", &url("h")],
+        &["bench", "--require", &url("h")],
+        &["bench", "--token", UNKNOWN_TOKEN, "--sellers", "none"],
+        &["bench", "--token", UNKNOWN_TOKEN, "--other-token", UNKNOWN_TOKEN, "--user", "sam"],
+        &["bench", "--url", "http://127.0.0.1:1", "--token", UNKNOWN_TOKEN, "--other-token", COOKIE],
         &["demo", "--latency", &url("h")],
         &["demo", "--redis-url", &url("h:x")],
     ] {

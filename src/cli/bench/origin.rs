@@ -17,11 +17,12 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// What the proxy nearest to the client says, and in its words; `None` where there is no catproxy.
+    /// What the proxy nearest to the client says, and as much of its words as may be shown; `None` where there is no
+    /// catproxy.
     pub(super) fn of(fields: &HeaderMap) -> Option<(Self, String)> {
         let lines = fields.get_all("cache-status").iter().filter_map(|line| line.to_str().ok());
         let member = lines.flat_map(|line| line.split(',')).map(str::trim).rfind(|member| is_ours(member))?;
-        Some((judge(member), member.to_owned()))
+        Some((judge(member), shown(member)))
     }
 }
 
@@ -41,6 +42,25 @@ fn judge(member: &str) -> Origin {
             Origin::Filled
         }
         _ => Origin::Other,
+    }
+}
+
+/// Without what no catproxy says: who plays one may repeat what it was sent, and that is a secret.
+fn shown(member: &str) -> String {
+    let parameters = member.split(';').skip(1).map(str::trim).filter(|one| is_sayable(one));
+    parameters.fold("catproxy".to_owned(), |text, one| text + "; " + one)
+}
+
+fn is_sayable(parameter: &str) -> bool {
+    const LONGEST: usize = 30;
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let is_word = || value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let is_number = || value.parse::<i64>().is_ok();
+    match name {
+        "hit" | "stored" | "collapsed" => value.is_empty(),
+        "fwd" | "detail" => value.len() <= LONGEST && is_word(),
+        "ttl" | "fwd-status" => value.len() <= 10 && is_number(),
+        _ => false,
     }
 }
 
@@ -88,5 +108,17 @@ mod tests {
         let far = "catproxy; hit; ttl=1, cdn; fwd=miss";
         assert_eq!(origin(&[far]), Some(Origin::Cached));
         assert_eq!(origin(&[far, "catproxy; fwd=miss; stored"]), Some(Origin::Filled));
+    }
+
+    #[test]
+    fn no_word_is_shown_that_catproxy_does_not_say() {
+        for said in
+            ["catproxy; hit; ttl=-2; detail=stale-if-error", "catproxy; fwd=miss; collapsed; fwd-status=503"]
+        {
+            assert_eq!(shown(said), said);
+        }
+        let repeats = "catproxy; fwd=bypass; detail=eyJhbGci.x; key=eyJ; ttl=1a; stored=eyJ; eyJ";
+        assert_eq!(shown(repeats), "catproxy; fwd=bypass");
+        assert_eq!(shown(&format!("catproxy; fwd={}", "a".repeat(31))), "catproxy");
     }
 }

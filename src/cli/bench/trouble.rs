@@ -1,5 +1,5 @@
-//! Why there is nothing to tell, for the person who asked. No secret is in it, nor a word of a server's but its
-//! `Cache-Status`.
+//! Why there is nothing to tell, for the person who asked. No secret is in it, nor a word of a server's but what
+//! catproxy says in `Cache-Status`.
 
 use std::time::Duration;
 

@@ -73,6 +73,10 @@ impl Program {
         }
     }
 
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(super) async fn send(
         &self,
         method: &str,
