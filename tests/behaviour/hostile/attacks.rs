@@ -373,6 +373,24 @@ async fn what_a_client_does_not_take_is_kept_for_it_by_nobody() {
     assert_eq!(end.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
 }
 
+/// What the upstream takes its time for is not the client's pause.
+#[tokio::test]
+async fn who_waits_for_an_upstream_over_http_2_is_not_put_out() {
+    let stall = Duration::from_millis(600);
+    let (upstream, proxy) = RawUpstream::behind(patient(move |clients| clients.stall_timeout = stall)).await;
+    let mut client = Second::to(&proxy).await;
+    client.say(&head(1, END_STREAM, &REQUEST)).await;
+    let mut there = upstream.accept().await;
+    there.head().await;
+    tokio::time::sleep(3 * stall).await;
+    there.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+    assert_eq!(client.status(1).await, Some(200));
+    assert_eq!(client.until(DATA, 1).await.expect("half of it").payload, b"o");
+    tokio::time::sleep(3 * stall).await;
+    there.say("k").await;
+    assert_eq!(client.until(DATA, 1).await.expect("the rest").payload, b"k");
+}
+
 #[tokio::test]
 async fn an_unused_connection_of_http_2_is_told_goodbye_whatever_it_pings() {
     let bench = hasty().start().await;
