@@ -40,8 +40,10 @@ impl Ticks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// Nothing was asked yet; since it was opened.
+    /// Nothing has come yet; since it was opened.
     New,
+    /// In its first head; since it was opened as well.
+    First,
     /// Between an answer and the next request's first byte.
     Idle,
     /// In a later head.
@@ -119,9 +121,10 @@ impl Seat {
 
     /// A part of a head has come.
     pub(super) fn heard_head(&self) {
-        let (idle, head) = (Phase::Idle as u8, Phase::Head as u8);
-        if self.phase.compare_exchange(idle, head, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.goes(Phase::Idle, Phase::Head) {
             self.since.store(self.ticks.now(), Ordering::Relaxed);
+        } else {
+            self.goes(Phase::New, Phase::First);
         }
     }
 
@@ -200,7 +203,8 @@ impl Seat {
 
     /// Since when nothing is asked of it; `None` while something is. One that has not asked anything yet counts.
     pub(super) fn unused_since(&self) -> Option<u64> {
-        let unused = (self.is(Phase::Idle) || self.is(Phase::New)) && !self.is_in_use();
+        let unused = [Phase::Idle, Phase::New, Phase::First].into_iter().any(|phase| self.is(phase));
+        let unused = unused && !self.is_in_use();
         (unused && self.verdict() == Verdict::Stay).then(|| self.since.load(Ordering::Relaxed))
     }
 
@@ -226,7 +230,9 @@ impl Seat {
         let since = self.since.load(Ordering::Relaxed);
         let (leave, end) = match phase {
             new if new == Phase::New as u8 => (limits.head_timeout, limits.head_timeout + FAREWELL),
-            head if head == Phase::Head as u8 => (limits.head_timeout, limits.head_timeout),
+            head if head == Phase::First as u8 || head == Phase::Head as u8 => {
+                (limits.head_timeout, limits.head_timeout)
+            }
             idle if idle == Phase::Idle as u8 => (limits.idle_timeout, limits.idle_timeout + FAREWELL),
             _ => return Verdict::Stay,
         };
@@ -268,6 +274,11 @@ impl Seat {
 
     fn is(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// From this phase to that one; false where it is in another.
+    fn goes(&self, from: Phase, to: Phase) -> bool {
+        self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn enter(&self, phase: Phase) {
@@ -356,6 +367,15 @@ mod tests {
     fn a_silent_one_is_told_to_leave_and_then_put_out() {
         let room = room();
         assert_eq!((room.at(10), room.at(11), room.at(16)), (Verdict::Stay, Verdict::Leave, Verdict::End));
+    }
+
+    #[test]
+    fn a_first_head_has_no_longer_than_a_later_one() {
+        let room = room();
+        room.ticks.set(Duration::from_secs(4));
+        room.seat.heard_head();
+        assert_eq!((room.at(10), room.at(11)), (Verdict::Stay, Verdict::End));
+        assert_eq!(room.seat.unused_since(), Some(0), "it makes room for others");
     }
 
     #[test]

@@ -38,8 +38,6 @@ struct Taken {
     next: u64,
     seats: HashMap<u64, Arc<Seat>>,
     by_address: HashMap<IpAddr, BTreeSet<u64>>,
-    /// Who comes now is told to leave at once.
-    closing: bool,
 }
 
 /// No seat is free.
@@ -101,9 +99,6 @@ impl Seats {
         taken.next += 1;
         taken.seats.insert(seat.number, Arc::clone(&seat));
         taken.by_address.entry(from).or_default().insert(seat.number);
-        if taken.closing {
-            seat.tell(Verdict::Leave);
-        }
         Ok(Held { seat, seats: self.clone() })
     }
 
@@ -139,11 +134,9 @@ impl Seats {
         }
     }
 
-    /// Tells everybody to leave, whoever still comes too.
+    /// Tells everybody to leave. Nobody is let in any more by then.
     pub(super) fn close(&self) {
-        let mut taken = lock(&self.0.taken);
-        taken.closing = true;
-        taken.tell_all(Verdict::Leave);
+        lock(&self.0.taken).tell_all(Verdict::Leave);
     }
 
     /// Puts out who is still in.
