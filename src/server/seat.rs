@@ -121,8 +121,10 @@ impl Seat {
 
     /// A part of a head has come.
     pub(super) fn heard_head(&self) {
-        if self.goes(Phase::Idle, Phase::Head) {
+        if self.is(Phase::Idle) {
+            // Its beginning first: who judges it meanwhile must not take the idle time for the head's.
             self.since.store(self.ticks.now(), Ordering::Relaxed);
+            self.goes(Phase::Idle, Phase::Head);
         } else {
             self.goes(Phase::New, Phase::First);
         }
@@ -276,9 +278,9 @@ impl Seat {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    /// From this phase to that one; false where it is in another.
-    fn goes(&self, from: Phase, to: Phase) -> bool {
-        self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// From this phase to that one, if it is in it still.
+    fn goes(&self, from: Phase, to: Phase) {
+        let _ = self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     fn enter(&self, phase: Phase) {

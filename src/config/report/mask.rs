@@ -1,8 +1,9 @@
-//! Takes the secrets out of a text that is about to be shown, byte for byte, so that carets stay right.
+//! Takes the secrets out of a text that is about to be shown, character by character and byte for byte, so that carets
+//! and columns stay right.
 
 use std::ops::Range;
 
-/// The text with a star for each byte of a secret: what follows `://` in a known secret (or all of it),
+/// The text with a star for each character of a secret: what follows `://` in a known secret (or all of it),
 /// and user, password and `pass=` of any URL, for those that nobody could parse.
 pub(super) fn hide(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> String {
     let mut hidden: Vec<Range<usize>> = secrets.map(|secret| after_scheme(text, secret)).collect();
@@ -17,9 +18,19 @@ pub(super) fn hide(text: &str, secrets: impl Iterator<Item = Range<usize>>) -> S
     }
     let star = |(at, character): (usize, char)| {
         let secret = hidden.iter().any(|range| range.contains(&at)) && !"\"'\r\n".contains(character);
-        if secret { "*".repeat(character.len_utf8()) } else { character.to_string() }
+        if secret { star_of(character.len_utf8()) } else { character }
     };
     text.char_indices().map(star).collect()
+}
+
+/// A star of so many bytes.
+fn star_of(bytes: usize) -> char {
+    match bytes {
+        1 => '*',
+        2 => '\u{66d}',
+        3 => '\u{2217}',
+        _ => '\u{1f7b6}',
+    }
 }
 
 fn after_scheme(text: &str, secret: Range<usize>) -> Range<usize> {
@@ -33,10 +44,11 @@ mod tests {
 
     #[test]
     fn nothing_of_a_secret_is_left_and_no_byte_moves() {
-        let text = "url = \"redis://:hünter@h\" # x";
+        let text = "url = \"redis://:hünter\u{feff}🦀@h\" # x";
         let masked = hide(text, std::iter::once(6..text.len() - 4));
         assert_eq!(masked.len(), text.len());
-        assert_eq!(masked, "url = \"redis://**********\" # x");
+        assert_eq!(masked.chars().count(), text.chars().count());
+        assert_eq!(masked, "url = \"redis://**\u{66d}****\u{2217}\u{1f7b6}**\" # x");
     }
 
     #[test]
