@@ -59,7 +59,8 @@ impl Config {
                 show_duration(upstream.body_timeout),
             ),
             format!(
-                "  unused       {} connections for {}",
+                "  connections  at most {}; {} are kept unused for {}",
+                upstream.connections,
                 upstream.idle_connections,
                 show_duration(upstream.idle_timeout)
             ),

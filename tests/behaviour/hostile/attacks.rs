@@ -236,13 +236,13 @@ async fn bodies_that_never_end_hold_nothing() {
     others_are_served(&bench).await;
 }
 
-#[tokio::test]
-async fn requests_that_are_reset_at_once_end_their_connection_and_no_other() {
+/// Ten thousand requests, each with this frame behind it that ends it, as far as they are taken.
+async fn requests_that_end_at_once(kind: u8, payload: &[u8]) {
     let bench = Setup::new().start().await;
     let mut attacker = Second::to(&bench.proxy).await;
     for stream in (1..20_000).step_by(2) {
         let request = head(stream, END_STREAM, &REQUEST);
-        if !attacker.say(&[request, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()).await {
+        if !attacker.say(&[request, frame(kind, 0, stream, payload)].concat()).await {
             break;
         }
     }
@@ -252,21 +252,15 @@ async fn requests_that_are_reset_at_once_end_their_connection_and_no_other() {
     assert!(calls < 5_000, "{calls} of 10,000 went on");
 }
 
+#[tokio::test]
+async fn requests_that_are_reset_at_once_end_their_connection_and_no_other() {
+    requests_that_end_at_once(RST_STREAM, &[0, 0, 0, 8]).await;
+}
+
 /// MadeYouReset: the client makes the server reset them.
 #[tokio::test]
 async fn requests_that_the_server_has_to_reset_end_their_connection_and_no_other() {
-    let bench = Setup::new().start().await;
-    let mut attacker = Second::to(&bench.proxy).await;
-    for stream in (1..20_000).step_by(2) {
-        let request = head(stream, END_STREAM, &REQUEST);
-        if !attacker.say(&[request, frame(WINDOW_UPDATE, 0, stream, &OVERFLOW)].concat()).await {
-            break;
-        }
-    }
-    others_are_served(&bench).await;
-    attacker.is_closed().await;
-    let calls = bench.upstream.calls().len();
-    assert!(calls < 5_000, "{calls} of 10,000 went on");
+    requests_that_end_at_once(WINDOW_UPDATE, &OVERFLOW).await;
 }
 
 /// Those on which work has begun are no longer counted among the ones that wait for it.
