@@ -17,8 +17,8 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
-pub use vouch::Ticket;
 use vouch::Vouches;
+pub use vouch::{Ticket, Token};
 
 use crate::{
     classify::{Read, Reason},
@@ -62,8 +62,8 @@ pub enum Caller {
     },
     /// Somebody with a token, good or not.
     Bearer {
-        /// What fills send upstream.
-        authorization: Arc<str>,
+        /// What is known of the token; fills send it upstream.
+        token: Arc<Token>,
         /// The token's standing at this moment, by which a yes to it is remembered.
         ticket: Ticket,
     },
@@ -75,7 +75,7 @@ impl Caller {
     pub fn authorization(&self) -> Option<&str> {
         match self {
             Self::Anyone { authorization } => authorization.as_deref(),
-            Self::Bearer { authorization, .. } => Some(authorization),
+            Self::Bearer { token, .. } => Some(token.authorization()),
         }
     }
 
@@ -161,19 +161,25 @@ impl Admission {
         if let Mode::Open = self.mode {
             return Ok(Caller::Anyone { authorization: token::any(fields)? });
         }
-        let authorization = token::bearer(fields).ok_or(Reason::Token)?;
-        let ticket = self.ticket(read, &authorization);
-        if ticket.is_refused() { Err(Reason::Refused) } else { Ok(Caller::Bearer { authorization, ticket }) }
+        let token = self.token(fields).ok_or(Reason::Token)?;
+        let ticket = self.ticket(read, &token);
+        if ticket.is_refused() { Err(Reason::Refused) } else { Ok(Caller::Bearer { token, ticket }) }
     }
 
-    fn ticket(&self, read: &Read, authorization: &Arc<str>) -> Ticket {
+    /// What is known by its spelling is a token; anything else is looked at.
+    fn token(&self, fields: &HeaderMap) -> Option<Arc<Token>> {
+        let known = token::only(fields)?.and_then(|value| self.vouches.known(value.as_bytes()));
+        known.or_else(|| Some(self.vouches.token(&token::bearer(fields)?)))
+    }
+
+    fn ticket(&self, read: &Read, token: &Token) -> Ticket {
         let (vouch_for, epoch) = match &self.mode {
             Mode::Upstream { vouch_for, .. } => (*vouch_for, 0),
             // A token that is good is so for every key. One check for each route is the price of forgetting by route.
             Mode::Jwks(jwks) => (VouchFor::Route, jwks.epoch()),
             Mode::Open => (VouchFor::Route, 0),
         };
-        self.vouches.ticket(authorization, read, vouch_for, epoch)
+        Vouches::ticket(token, read, vouch_for, epoch)
     }
 
     /// In the mode `jwks` checks a caller's token, if that is not remembered, so that the caller's [`Standing`] is
@@ -182,12 +188,12 @@ impl Admission {
     /// # Errors
     /// The reason to forward the request instead.
     pub async fn verify(&self, caller: &Caller) -> Result<(), Reason> {
-        let (Mode::Jwks(jwks), Caller::Bearer { authorization, ticket }) = (&self.mode, caller) else {
+        let (Mode::Jwks(jwks), Caller::Bearer { token, ticket }) = (&self.mode, caller) else {
             return Ok(());
         };
         if self.vouches.find(ticket).is_none() {
             // Boxed: most requests need no room for it.
-            let period = Box::pin(jwks.verify(authorization)).await?;
+            let period = Box::pin(jwks.verify(token.authorization())).await?;
             self.vouches.remember(ticket, None, period);
         }
         Ok(())
@@ -197,9 +203,10 @@ impl Admission {
     #[must_use]
     pub fn again(&self, read: &Read, caller: &Caller) -> Caller {
         match caller {
-            Caller::Bearer { authorization, .. } => {
-                let ticket = self.ticket(read, authorization);
-                Caller::Bearer { authorization: Arc::clone(authorization), ticket }
+            Caller::Bearer { token, .. } => {
+                // Anew: its record may have been forgotten.
+                let token = self.vouches.token(token.authorization());
+                Caller::Bearer { ticket: self.ticket(read, &token), token }
             }
             Caller::Anyone { .. } => caller.clone(),
         }
@@ -219,12 +226,12 @@ impl Admission {
     /// The upstream accepted the token for what the ticket names, in answer to a request sent after
     /// the ticket was taken; it counted `total` items.
     pub fn vouch(&self, caller: &Caller, total: Option<u64>) {
-        let (Mode::Upstream { vouch_limit, vouch_for }, Caller::Bearer { authorization, ticket }) =
+        let (Mode::Upstream { vouch_limit, vouch_for }, Caller::Bearer { token, ticket }) =
             (&self.mode, caller)
         else {
             return;
         };
-        let expiry = token::expires_in(authorization, self.clock.now_ms());
+        let expiry = token::expires_in(token.authorization(), self.clock.now_ms());
         // One key's total says nothing of another's.
         let total = total.filter(|_| *vouch_for == VouchFor::Key);
         self.vouches.remember(ticket, total, (*vouch_limit).min(expiry.unwrap_or(Duration::MAX)));
@@ -291,7 +298,7 @@ impl Admission {
 mod tests {
     use super::*;
     use crate::{
-        classify::{Class, Classifier},
+        classify::{Asked, Class, Classifier},
         config::{
             check::{Overrides, load},
             profile::Profile,
@@ -341,8 +348,9 @@ mod tests {
         let (_, read) = admission();
         let token: Arc<str> = "Bearer a".into();
         let ticket = |route| {
-            let read = Read { index: route, ..read.clone() };
-            vouches.ticket(&token, &read, VouchFor::Route, 0)
+            let asked = Asked { index: route, ..(*read.asked).clone() };
+            let read = Read { asked: asked.into(), ..read.clone() };
+            Vouches::ticket(&vouches.token(&token), &read, VouchFor::Route, 0)
         };
         let before = ticket(0);
         vouches.refuse(&token, Some(0), LIMIT);
@@ -354,14 +362,14 @@ mod tests {
         vouches.refuse(&token, None, LIMIT);
         assert!(ticket(0).is_refused() && ticket(1).is_refused());
         let other: Arc<str> = "Bearer b".into();
-        assert!(!vouches.ticket(&other, &read, VouchFor::Route, 0).is_refused());
+        assert!(!Vouches::ticket(&vouches.token(&other), &read, VouchFor::Route, 0).is_refused());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_remembered_in_another_epoch_does_not_count() {
         let (admission, read) = admission();
-        let token: Arc<str> = "Bearer a".into();
-        let ticket = |epoch| admission.vouches.ticket(&token, &read, VouchFor::Route, epoch);
+        let token = admission.vouches.token(&"Bearer a".into());
+        let ticket = |epoch| Vouches::ticket(&token, &read, VouchFor::Route, epoch);
         admission.vouches.remember(&ticket(0), None, LIMIT);
         assert_eq!(admission.vouches.find(&ticket(0)), Some(None));
         assert_eq!(admission.vouches.find(&ticket(1)), None);

@@ -1,16 +1,20 @@
 //! Memory that is bounded: what is used least goes first. Keys may be a client's, so they are hashed with a key
 //! that nobody knows.
 
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 
+use ahash::RandomState;
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter, sync::Cache};
+
+/// Such memory.
+pub type Bounded<K, V, W = UnitWeighter> = Cache<K, V, W, RandomState>;
 
 /// The parts, each with its share of the bound. Nothing larger than a share is kept, so they are few.
 const PARTS: u64 = 4;
 
 /// Values of at most `max_bytes` together, as `weigher` weighs them.
 #[must_use]
-pub fn by_bytes<K, V, W>(max_bytes: u64, weigher: W) -> Cache<K, V, W, RandomState>
+pub fn by_bytes<K, V, W>(max_bytes: u64, weigher: W) -> Bounded<K, V, W>
 where
     K: Hash + Eq,
     V: Clone,
@@ -35,7 +39,7 @@ pub const fn largest(max_bytes: u64) -> u64 {
 
 /// At most so many values.
 #[must_use]
-pub fn by_count<K: Hash + Eq, V: Clone>(count: usize) -> Cache<K, V, UnitWeighter, RandomState> {
+pub fn by_count<K: Hash + Eq, V: Clone>(count: usize) -> Bounded<K, V> {
     Cache::with(count, count as u64, UnitWeighter, RandomState::new(), Default::default())
 }
 

@@ -203,6 +203,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
+    /// [`Cache::look`] where it waits for nothing: in a copy here, or in this process's memory; `None`: it would wait.
+    #[must_use]
+    pub fn look_at_once(&self, read: &Read) -> Option<Look> {
+        match &self.shared.store {
+            Store::Memory(memory) => self.shared.look_in_memory(read, memory),
+            Store::Redis(_) | Store::Absent => self.shared.look_near(read),
+        }
+    }
+
     /// [`Cache::look`] without the copies here: for who wants the newest there is.
     pub async fn look_in_store(&self, read: &Read) -> Look {
         let began = Instant::now();

@@ -8,32 +8,38 @@ pub mod coding;
 pub mod demand;
 mod query;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Uri, header, uri::PathAndQuery};
 
 use self::{coding::Accepted, demand::Demand};
-use crate::config::{
-    Config, KeyPart, Route, RouteKind,
-    pattern::{WritePattern, is_plainly_spelled},
+use crate::{
+    bounded::{self, Bounded},
+    config::{
+        Config, KeyPart, Route, RouteKind,
+        pattern::{WritePattern, is_plainly_spelled},
+    },
 };
 
 /// The greatest number that names something upstream: an `int32`, as its OpenAPI document says.
 const GREATEST_ID: u32 = i32::MAX as u32;
 
+/// Targets that are remembered.
+const UNDERSTOOD: usize = 4096;
+
 /// Fields by which a request claims another method or target than its first line has.
-const OVERRIDES: [&str; 6] = [
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-method",
+const OVERRIDES: [HeaderName; 6] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-method"),
 ];
 
 /// Preconditions that fail where they do not hold. Those that only spare a transfer are answered here, or not
 /// heard, as an origin may (`If-None-Match`, `If-Modified-Since`, `If-Range`).
-const CONDITIONS: [header::HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
+const CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
 /// What a request is.
 #[derive(Debug)]
@@ -46,9 +52,28 @@ pub enum Class {
     Write(Effect),
 }
 
-/// An understood read.
+/// An understood read; what its target asks for is read through it.
 #[derive(Clone, Debug)]
 pub struct Read {
+    /// What its target asks for.
+    pub asked: Arc<Asked>,
+    /// What a cached answer must be to serve.
+    pub demand: Demand,
+    /// In which coding it is wanted.
+    pub accepted: Accepted,
+}
+
+impl Deref for Read {
+    type Target = Asked;
+
+    fn deref(&self) -> &Asked {
+        &self.asked
+    }
+}
+
+/// What an understood target asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
     /// Which route, by its place in the configuration.
     pub index: usize,
     /// That route.
@@ -59,10 +84,6 @@ pub struct Read {
     pub key: Arc<str>,
     /// The page asked for; ignored for a single object.
     pub page: PageAsked,
-    /// What a cached answer must be to serve.
-    pub demand: Demand,
-    /// In which coding it is wanted.
-    pub accepted: Accepted,
 }
 
 /// A page as a request names it.
@@ -155,6 +176,8 @@ pub struct Classifier {
     routes: Vec<Arc<Route>>,
     harmless: Vec<WritePattern>,
     partial: Vec<WritePattern>,
+    /// Targets that were understood: most are asked for again, letter by letter.
+    understood: Bounded<Box<str>, Arc<Asked>>,
 }
 
 impl Classifier {
@@ -165,13 +188,15 @@ impl Classifier {
             routes: config.routes.clone(),
             harmless: config.harmless.clone(),
             partial: config.partial.clone(),
+            understood: bounded::by_count(UNDERSTOOD),
         }
     }
 
     /// What this request is. `body` says whether it has one, however empty it may turn out to be.
     #[must_use]
     pub fn classify(&self, method: &Method, uri: &Uri, fields: &HeaderMap, body: bool) -> Class {
-        if OVERRIDES.iter().any(|name| fields.contains_key(*name)) {
+        // Few requests have any field of their own, so this is less than six lookups.
+        if fields.keys().any(|name| OVERRIDES.contains(name)) {
             return Class::Write(self.every_route());
         }
         match *method {
@@ -203,11 +228,30 @@ impl Classifier {
         if fields.contains_key(header::UPGRADE) {
             return Err(Reason::Upgrade);
         }
+        let asked = self.asked(uri)?;
+        if !accept::takes_json(fields) {
+            return Err(Reason::Accept);
+        }
+        if CONDITIONS.iter().any(|name| fields.contains_key(name)) {
+            return Err(Reason::Condition);
+        }
+        Ok(Read { asked, demand: Demand::read(fields)?, accepted: Accepted::read(fields)? })
+    }
+
+    fn asked(&self, uri: &Uri) -> Result<Arc<Asked>, Reason> {
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        if let Some(asked) = self.understood.get(target) {
+            return Ok(asked);
+        }
         let mut reason = Reason::NoRoute;
         for (index, route) in self.routes.iter().enumerate() {
             let Some(values) = route.path.matches(uri.path()) else { continue };
-            match understand(index, route, &values, uri.query(), fields) {
-                Ok(read) => return Ok(read),
+            match understand(index, route, &values, uri.query()) {
+                Ok(asked) => {
+                    let asked = Arc::new(asked);
+                    self.understood.insert(target.into(), Arc::clone(&asked));
+                    return Ok(asked);
+                }
                 Err(why) => reason = why,
             }
         }
@@ -237,14 +281,8 @@ impl Classifier {
     }
 }
 
-/// Reads a request whose path is the route's.
-fn understand(
-    index: usize,
-    route: &Arc<Route>,
-    path: &[&str],
-    query: Option<&str>,
-    fields: &HeaderMap,
-) -> Result<Read, Reason> {
+/// Reads a target whose path is the route's.
+fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&str>) -> Result<Asked, Reason> {
     let mut parameters = Vec::with_capacity(path.len() + route.query.len());
     for value in path {
         canonical(value).ok_or(Reason::NoRoute)?;
@@ -274,15 +312,8 @@ fn understand(
     if pairs.len() != known {
         return Err(Reason::Query);
     }
-    if !accept::takes_json(fields) {
-        return Err(Reason::Accept);
-    }
-    if CONDITIONS.iter().any(|name| fields.contains_key(name)) {
-        return Err(Reason::Condition);
-    }
-    let (demand, accepted) = (Demand::read(fields)?, Accepted::read(fields)?);
     let key = key_of(&route.key, &parameters);
-    Ok(Read { index, route: Arc::clone(route), parameters, key, page, demand, accepted })
+    Ok(Asked { index, route: Arc::clone(route), parameters, key, page })
 }
 
 /// The weight that the parameter `q=…` names (RFC 9110 section 12.4.2); `None` where it is none.
@@ -299,11 +330,17 @@ fn canonical(text: &str) -> Option<u32> {
 }
 
 fn key_of(parts: &[KeyPart], parameters: &[String]) -> Arc<str> {
-    let text = |part: &KeyPart| match part {
-        KeyPart::Literal(literal) => literal.clone(),
-        KeyPart::Parameter(place) => parameters.get(*place).cloned().unwrap_or_default(),
-    };
-    parts.iter().map(text).collect::<String>().into()
+    if let [KeyPart::Literal(only)] = parts {
+        return only.as_str().into();
+    }
+    let mut key = String::new();
+    for part in parts {
+        key.push_str(match part {
+            KeyPart::Literal(literal) => literal,
+            KeyPart::Parameter(place) => parameters.get(*place).map_or("", String::as_str),
+        });
+    }
+    key.into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What no proxy should pass is refused before anything else. Pure.
 
-use http::{HeaderMap, Method, Uri, Version, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri::Authority};
 
 use crate::config::Clients;
 
@@ -63,7 +63,15 @@ pub fn check(
 
 /// One server is named, and only one. Which it is has no meaning here.
 fn check_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
-    let (host, target) = (host(fields)?, uri.authority());
+    let (host, target) = (only_host(fields)?, uri.authority());
+    if target.is_none() && host.is_some_and(|host| is_plain(host.as_bytes())) {
+        return Ok(());
+    }
+    let host =
+        host.map(|host| Authority::try_from(host.as_bytes())).transpose().map_err(|_| Refusal::Host)?;
+    if host.as_ref().is_some_and(|host| !is_host(host)) {
+        return Err(Refusal::Host);
+    }
     match (target, &host) {
         (Some(target), _) if !is_host(target) => Err(Refusal::Authority),
         (Some(target), Some(host)) if target != host => Err(Refusal::Authority),
@@ -74,16 +82,24 @@ fn check_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Ref
     }
 }
 
-fn host(fields: &HeaderMap) -> Result<Option<Authority>, Refusal> {
+fn only_host(fields: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
     let mut values = fields.get_all(header::HOST).iter();
     match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => match Authority::try_from(value.as_bytes()) {
-            Ok(host) if is_host(&host) => Ok(Some(host)),
-            _ => Err(Refusal::Host),
-        },
+        (first, None) => Ok(first),
         _ => Err(Refusal::Host),
     }
+}
+
+/// Whether it needs no parser to see that this is a name, or an address of IPv4, and perhaps a port.
+fn is_plain(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().position(|byte| *byte == b':') {
+        Some(colon) => (host.get(..colon).unwrap_or_default(), host.get(colon + 1..).unwrap_or_default()),
+        None => (host, &[][..]),
+    };
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
+        && port.iter().all(u8::is_ascii_digit)
+        && (port.len() < 5 || (port.len() == 5 && port <= b"65535".as_slice()))
 }
 
 /// A name or address, with a port that is a number if there is one; no user.

@@ -1,22 +1,24 @@
 //! The life of a request, start to finish. Only this module knows the order of the steps.
 
 mod ask;
+mod at_once;
 mod declined;
 mod read;
 mod usable;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use http::{Request, Response, StatusCode};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admit::{Admission, token},
+    admit::{Admission, Caller, token},
     body::Body,
     cache::{Cache, StoreHealth, Told, UnusableStore},
-    classify::{Class, Classifier, Effect, Reason},
+    classify::{Class, Classifier, Effect, Read, Reason},
     clock::Clock,
     config::{Config, StoreKind},
     deadline::Pace,
@@ -44,6 +46,9 @@ struct Inner {
     ground: Ground,
     common: Common,
 }
+
+/// An answer: there at once, or when whoever is asked for it has answered.
+pub type Answering = Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>>;
 
 /// Where a proxy's writes make entries void.
 #[derive(PartialEq)]
@@ -199,19 +204,36 @@ impl Proxy {
     }
 
     /// Answers one request of a client. See [`Proxy::answer`].
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    pub fn handle(&self, request: Request<Incoming>) -> Answering {
         let (limit, pace) = (self.0.forwarder.body_timeout(), self.0.pace);
-        self.answer(request.map(|body| RequestBody::of_client(body, limit, pace))).await
+        self.answer(request.map(|body| RequestBody::of_client(body, limit, pace)))
     }
 
     /// Answers one request. Whoever leaves drops this; fills and writes go on without it.
-    pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
+    pub fn answer(&self, mut request: Request<RequestBody>) -> Answering {
         let body = !request.body().is_empty();
-        match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
-            Class::Read(read) => self.read(request, &read).await,
-            Class::Forward(reason) => self.forward(request, reason).await,
-            Class::Write(effect) => self.write(request, effect).await,
-        }
+        let proxy = self.clone();
+        Either::Right(
+            match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
+                Class::Read(read) => {
+                    let caller = self.caller(&read, request.headers());
+                    if let Ok(caller) = &caller
+                        && let Some(answer) = self.at_once(&read, caller, &mut request)
+                    {
+                        return Either::Left(ready(answer));
+                    }
+                    Box::pin(async move { proxy.read(request, &read, caller).await })
+                }
+                Class::Forward(reason) => Box::pin(async move { proxy.forward(request, reason).await }),
+                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect).await }),
+            },
+        )
+    }
+
+    /// Who asks for this, or why the request is to be forwarded.
+    fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
+        let caller = self.0.admission.caller(read, fields)?;
+        if self.0.cache.is_too_large(read) { Err(Reason::TooLarge) } else { Ok(caller) }
     }
 
     async fn forward(&self, request: Request<RequestBody>, reason: Reason) -> Response<Body> {

@@ -4,6 +4,7 @@
 
 pub mod coded;
 mod condition;
+mod made;
 pub mod rendered;
 pub mod status;
 
@@ -17,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use self::{
+    made::Made,
     rendered::Rendered,
     status::{Because, CACHE_STATUS, CacheStatus},
 };
@@ -37,6 +39,10 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorization");
 
+thread_local! {
+    static DATES: Made<u64> = const { Made::new() };
+}
+
 /// A read that is answered from an entry.
 #[derive(Debug)]
 pub struct Served {
@@ -49,34 +55,39 @@ pub struct Served {
 }
 
 /// The page, or the object, that was asked for; to a request that has it already (`If-None-Match`), that it has
-/// not changed. `now_ms` is the wall clock's, in milliseconds since 1970.
+/// not changed. `now_ms` is the wall clock's, in milliseconds since 1970. The request's fields are done with: their
+/// room is the answer's.
 #[must_use]
-pub fn page(served: &Served, rendered: &Rendered, request: &HeaderMap, now_ms: u64) -> Response<Body> {
-    let known = condition::has(request, &rendered.etag);
-    let mut answer = if known {
-        let mut answer = Response::new(Body::empty());
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        answer
-    } else {
-        own(StatusCode::OK, JSON, rendered.body.clone())
-    };
-    let fields = answer.headers_mut();
-    if !known && rendered.coding != Coding::Identity {
-        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(rendered.coding.name()));
+pub fn page(served: &Served, rendered: &Rendered, request: HeaderMap, now_ms: u64) -> Response<Body> {
+    let known = condition::has(&request, &rendered.etag);
+    let mut fields = request;
+    fields.clear();
+    if !known {
+        fields.insert(header::CONTENT_TYPE, JSON);
+        if rendered.coding != Coding::Identity {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(rendered.coding.name()));
+        }
     }
     fields.insert(header::ETAG, rendered.etag.clone());
     fields.insert(header::CACHE_CONTROL, PRIVATE);
     fields.insert(header::VARY, VARY);
     fields.insert(header::AGE, HeaderValue::from(served.age.as_secs()));
-    fields.insert(header::DATE, originated(served.age, now_ms));
+    // When it was got from the upstream: `Date` and `Age` tell the same (RFC 9110 section 6.6.1).
+    fields.insert(header::DATE, date(Duration::from_millis(now_ms).saturating_sub(served.age).as_secs()));
     fields.insert(CACHE_STATUS, served.status.value());
+    let mut answer = Response::new(if known { Body::empty() } else { Body::Own(rendered.body.clone()) });
+    *answer.status_mut() = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    *answer.headers_mut() = fields;
     answer
 }
 
-/// When what is sent now was got from the upstream: `Date` and `Age` tell the same (RFC 9110 section 6.6.1).
-fn originated(age: Duration, now_ms: u64) -> HeaderValue {
-    let at = UNIX_EPOCH + Duration::from_millis(now_ms).saturating_sub(age);
-    HeaderValue::try_from(httpdate::fmt_http_date(at)).unwrap_or(HeaderValue::from_static(""))
+/// This second since 1970, as an HTTP date (RFC 9110 section 5.6.7).
+fn date(second: u64) -> HeaderValue {
+    let made = || {
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static(""))
+    };
+    DATES.with(|dates| dates.get(second, second, made))
 }
 
 /// A request that takes only what is cached, and there is nothing (RFC 9111 section 5.2.1.7).

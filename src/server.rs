@@ -1,34 +1,30 @@
 //! Accepts connections and hands their requests to who answers them; stops in order.
 //!
-//! Only this module knows how many runtimes there are.
+//! Only this module knows how many runtimes there are: one for each thread that serves connections, and the caller's,
+//! which looks after them.
 
 mod answers;
 mod converse;
+mod doors;
 mod heads;
 pub mod reload;
 mod seat;
 mod seated;
 mod seats;
+mod threads;
 
-use std::{
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use arc_swap::ArcSwap;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::{
-    answers::{Answers, Office},
+    answers::{Answerer, Answers, Office},
     converse::converse,
     reload::Reload,
     seated::Seated,
     seats::Seats,
+    threads::{Failure, Threads, Welcome},
 };
 use crate::{
     clock::Clock,
@@ -38,25 +34,19 @@ use crate::{
     ui::{Ui, session::SessionsUnusable},
 };
 
-/// After accepting failed for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What was cut short may take this long to end.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
-/// So much of an answer may wait in the system for the client to take what is before it.
-const UNSENT_BYTES: u32 = 128 * 1024;
-/// A client of whom nothing was heard for so long is asked by the system whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// To a client for whom there is no seat.
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Cache-Control: no-store\r\nContent-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\"}";
 
-/// Runs `work` and everything that it starts, on as many threads as there are cores.
+/// Runs `work` and everything that it starts, on this thread.
 ///
 /// # Errors
 /// Those of `work`, or that the operating system gives no threads.
 pub fn block_on<T, E: From<StartError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = built.map_err(StartError::Threads)?;
     let outcome = runtime.block_on(work);
     // Not waiting for what computes on threads of its own: nobody is there any more for what it makes.
@@ -66,8 +56,8 @@ pub fn block_on<T, E: From<StartError>>(work: impl Future<Output = Result<T, E>>
 
 /// A proxy with its door open.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    threads: Threads,
+    tasks: TaskTracker,
     office: Office,
     seats: Seats,
     clock: Clock,
@@ -113,19 +103,23 @@ impl Server {
     pub async fn bind(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let proxy = Proxy::new(config, clock.clone())?;
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
-        let failed = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let limits = config.clients.clone();
         let seats = Seats::new(limits.clone(), Arc::clone(proxy.telemetry()));
         let office = Arc::new(ArcSwap::from_pointee(Answers { proxy, ui, limits }));
-        Ok(Self { listener, address, office, seats, clock })
+        let tasks = TaskTracker::new();
+        let welcome = welcome(Arc::clone(&office), seats.clone(), tasks.clone());
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let threads = Threads::wait(config.listen, count, &welcome).map_err(|failure| match failure {
+            Failure::Door(source) => StartError::Listen { address: config.listen, source },
+            Failure::Thread(source) => StartError::Threads(source),
+        })?;
+        Ok(Self { threads, tasks, office, seats, clock })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.threads.address()
     }
 
     /// The proxy that is in office now.
@@ -147,46 +141,25 @@ impl Server {
         tokio::spawn(async move { proxy.greet().await });
         let seats = self.seats.clone();
         let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { seats.look_after().await }));
-        let tasks = TaskTracker::new();
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.welcome(stream, peer.ip(), &tasks),
-                    // Too many descriptors, or a client that was gone at once: the next one may fare better.
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                },
-            }
-        }
-        drop(self.listener);
-        drain(&self.office, &self.seats, &tasks).await
-    }
-
-    fn welcome(&self, stream: TcpStream, from: IpAddr, tasks: &TaskTracker) {
-        match self.seats.take(from) {
-            Ok(held) => {
-                prepare(&stream);
-                let (office, limits) = (Arc::clone(&self.office), self.seats.limits());
-                tasks.spawn(converse(Seated::new(stream, held), office, limits));
-            }
-            Err(_) => {
-                // Its buffer is empty, so this is all written or the client is gone.
-                let _ = stream.try_write(TURNED_AWAY);
-            }
-        }
+        self.threads.open();
+        stop.await;
+        self.threads.close().await;
+        drain(&self.office, &self.seats, &self.tasks).await
     }
 }
 
-/// A socket that refuses one of these is slower, or its client's absence is noticed later; not wrong.
-fn prepare(stream: &TcpStream) {
-    // Without it small answers wait for the client's acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    // What the system has taken is not what the client has: a write goes on when the client takes, not when a buffer of
-    // megabytes has room again.
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+/// Gives who comes a seat, and serves them on the thread that has let them in.
+fn welcome(office: Office, seats: Seats, tasks: TaskTracker) -> Welcome {
+    Arc::new(move |stream, peer| match seats.take(peer.ip()) {
+        Ok(held) => {
+            let answerer = Answerer { office: Arc::clone(&office), seat: Arc::clone(&held.seat) };
+            tasks.spawn(converse(Seated::new(stream, held), answerer, seats.limits()));
+        }
+        Err(_) => {
+            // Its buffer is empty, so this is all written or the client is gone.
+            let _ = stream.try_write(TURNED_AWAY);
+        }
+    })
 }
 
 async fn drain(office: &Office, seats: &Seats, tasks: &TaskTracker) -> Stopped {

@@ -21,6 +21,7 @@ mod trouble;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use askama::Template;
+use futures_util::future::{Either, ready};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -41,7 +42,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     deadline::Deadline,
-    proxy::Proxy,
+    proxy::{Answering, Proxy},
 };
 
 /// A form of ours is far smaller.
@@ -154,21 +155,26 @@ impl Ui {
     }
 
     /// Answers a request from this address: the frontend's own, or the proxy's.
-    pub async fn handle(&self, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
+    pub fn handle(&self, request: Request<Incoming>, from: IpAddr) -> Answering {
         match whose(&request) {
-            Whose::Proxys => self.0.proxy.handle(request).await,
-            Whose::Visitors => answer::go("/ui/", request.headers()),
-            Whose::Ours => self.0.answer(request, from).await,
+            Whose::Proxys => self.0.proxy.handle(request),
+            Whose::Visitors => Either::Left(ready(answer::go("/ui/", request.headers()))),
+            Whose::Ours => {
+                let ui = Arc::clone(&self.0);
+                Either::Right(Box::pin(async move { ui.answer(request, from).await }))
+            }
         }
     }
 }
 
 fn whose<B>(request: &Request<B>) -> Whose {
     let path = request.uri().path();
-    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let browser = accepts.is_some_and(|accept| accept.contains("text/html"));
+    let is_browser = || {
+        let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        accepts.is_some_and(|accept| accept.contains("text/html"))
+    };
     match path {
-        "/" if request.method() == Method::GET && browser => Whose::Visitors,
+        "/" if request.method() == Method::GET && is_browser() => Whose::Visitors,
         "/ui" => Whose::Visitors,
         _ if path.starts_with("/ui/") => Whose::Ours,
         _ => Whose::Proxys,

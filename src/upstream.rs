@@ -11,13 +11,17 @@
 mod answer;
 mod body;
 mod connect;
+mod connection;
 mod pool;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 pub use self::{
     answer::AnswerBody,
@@ -26,7 +30,8 @@ pub use self::{
 };
 use self::{
     body::{ClientFault, Progress},
-    connect::{Connection, Connector},
+    connect::Connector,
+    connection::Connection,
     pool::Pool,
 };
 use crate::{
@@ -117,10 +122,17 @@ impl Upstream {
     /// # Errors
     /// Why there is no answer.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => self.place().await?,
+        };
+        Ok(self.send_in_place(request).await?.map(|body| body.in_place(place)))
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
         let limit = self.limits.connect_timeout;
         let place = Deadline::after(limit).within(Arc::clone(&self.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else { return Err(UpstreamError::Crowded(limit)) };
-        Ok(self.send_in_place(request).await?.map(|body| body.in_place(place)))
+        place.ok().and_then(Result::ok).ok_or(UpstreamError::Crowded(limit))
     }
 
     async fn send_in_place(
@@ -128,7 +140,7 @@ impl Upstream {
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let repeatable = is_repeatable(&request);
-        let Some(connection) = self.pooled(repeatable).await else {
+        let Some(connection) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
             return self.send_fresh(request).await;
         };
         let replay = repeatable.then(|| copy(&request));
@@ -141,12 +153,6 @@ impl Upstream {
             },
             Err(failed) => Err(failed.error),
         }
-    }
-
-    async fn pooled(&self, repeatable: bool) -> Option<Connection> {
-        let idle = if repeatable { Duration::MAX } else { FRESH };
-        // Without one in time a new one is dialled, which is what the limit is for.
-        Deadline::after(self.limits.connect_timeout).within(self.pool.take(idle)).await.ok().flatten()
     }
 
     async fn send_fresh(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
@@ -168,7 +174,7 @@ impl Upstream {
     ) -> Result<Response<AnswerBody>, Failed> {
         let progress = request.body().progress();
         progress.begin();
-        let head = self.head(connection.try_send_request(request), &progress).await?;
+        let head = self.head(connection.send(request), &progress).await?;
         match (head, progress.fault()) {
             (Ok(head), _) if has_other_codings(head.headers()) => {
                 Err(UpstreamError::Unfit("a transfer coding other than chunked").into())
@@ -213,9 +219,10 @@ impl Upstream {
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
             // The connection now belongs to whoever takes the upgrade.
             let gone = Pool::new(0, Duration::ZERO);
-            return head.map(|body| AnswerBody::new(body, limit, connection, gone, progress));
+            connection.detach();
+            return head.map(|body| AnswerBody::new(body, limit, None, gone, progress));
         }
-        head.map(|body| AnswerBody::new(body, limit, connection, self.pool.clone(), progress))
+        head.map(|body| AnswerBody::new(body, limit, Some(connection), self.pool.clone(), progress))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
 use crate::classify::Reason;
@@ -15,7 +15,7 @@ const TOKEN_BYTES: usize = 8 * 1024;
 /// spelling of the scheme.
 #[must_use]
 pub fn bearer(fields: &HeaderMap) -> Option<Arc<str>> {
-    let value = only(fields).ok()??;
+    let value = only(fields)??.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let bearer = scheme.eq_ignore_ascii_case("bearer") && is_token(token) && token.len() <= TOKEN_BYTES;
     bearer.then(|| if scheme == "Bearer" { value.into() } else { format!("Bearer {token}").into() })
@@ -26,15 +26,16 @@ pub fn bearer(fields: &HeaderMap) -> Option<Arc<str>> {
 /// # Errors
 /// Where there are two, or one that is not text.
 pub fn any(fields: &HeaderMap) -> Result<Option<Arc<str>>, Reason> {
-    only(fields).map(|value| value.map(Into::into))
+    let value = only(fields).ok_or(Reason::Token)?;
+    value.map(HeaderValue::to_str).transpose().map(|value| value.map(Into::into)).map_err(|_| Reason::Token)
 }
 
-fn only(fields: &HeaderMap) -> Result<Option<&str>, Reason> {
+/// The one `Authorization` field, if any; `None` where there are two.
+pub(super) fn only(fields: &HeaderMap) -> Option<Option<&HeaderValue>> {
     let mut values = fields.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| Reason::Token),
-        _ => Err(Reason::Token),
+        (first, None) => Some(first),
+        _ => None,
     }
 }
 

@@ -5,6 +5,9 @@
 //! late answer vouches under a name that nobody looks up any more.
 
 use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,10 +15,13 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::{bounded, classify::Read, config::VouchFor};
+use crate::{
+    bounded::{self, Bounded},
+    classify::Read,
+    config::VouchFor,
+};
 
 /// Tokens known at a time.
 const TOKENS: usize = 10_000;
@@ -25,17 +31,52 @@ const VOUCHES: usize = 100_000;
 /// The vouches of a process.
 #[derive(Debug)]
 pub(super) struct Vouches {
-    tokens: Cache<Arc<str>, Arc<Token>, quick_cache::UnitWeighter, std::hash::RandomState>,
-    yes: Cache<Name, Yes, quick_cache::UnitWeighter, std::hash::RandomState>,
+    tokens: Bounded<Spelling, Arc<Token>>,
+    yes: Bounded<Name, Yes>,
     next: AtomicU64,
     routes: usize,
 }
 
-#[derive(Debug)]
-struct Token {
+/// A token's record is found by the bytes that a request has.
+#[derive(Debug, PartialEq, Eq)]
+struct Spelling(Arc<str>);
+
+impl Hash for Spelling {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
+    }
+}
+
+impl Borrow<[u8]> for Spelling {
+    fn borrow(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// A token of which something is known.
+pub struct Token {
+    /// What requests with it send.
+    authorization: Arc<str>,
     /// Of this record; never used twice.
     number: u64,
     routes: Vec<Route>,
+}
+
+impl Token {
+    /// What requests with it send.
+    #[must_use]
+    pub fn authorization(&self) -> &Arc<str> {
+        &self.authorization
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Token")
+            .field("number", &self.number)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a token is to a route.
@@ -94,8 +135,7 @@ impl Vouches {
     }
 
     /// What was remembered in another `epoch` does not count.
-    pub(super) fn ticket(&self, token: &Arc<str>, read: &Read, vouch_for: VouchFor, epoch: u64) -> Ticket {
-        let known = self.known(token);
+    pub(super) fn ticket(known: &Token, read: &Read, vouch_for: VouchFor, epoch: u64) -> Ticket {
         let taken = Instant::now();
         let (forgotten, refused) = known.routes.get(read.index).map_or((0, false), |route| {
             (route.forgotten.load(Ordering::Acquire), route.refused().is_some_and(|until| until > taken))
@@ -105,13 +145,20 @@ impl Vouches {
         Ticket { name, taken, refused }
     }
 
-    fn known(&self, token: &Arc<str>) -> Arc<Token> {
-        self.tokens.get(token).unwrap_or_else(|| {
+    /// The record of whoever sends this, if there is one.
+    pub(super) fn known(&self, authorization: &[u8]) -> Option<Arc<Token>> {
+        self.tokens.get(authorization)
+    }
+
+    /// The token's record, made if there is none.
+    pub(super) fn token(&self, authorization: &Arc<str>) -> Arc<Token> {
+        self.known(authorization.as_bytes()).unwrap_or_else(|| {
             let fresh = Arc::new(Token {
+                authorization: Arc::clone(authorization),
                 number: self.next.fetch_add(1, Ordering::Relaxed),
                 routes: (0..self.routes).map(|_| Route::default()).collect(),
             });
-            self.tokens.insert(Arc::clone(token), Arc::clone(&fresh));
+            self.tokens.insert(Spelling(Arc::clone(authorization)), Arc::clone(&fresh));
             fresh
         })
     }
@@ -127,11 +174,11 @@ impl Vouches {
     }
 
     pub(super) fn forget(&self, token: &str) {
-        self.tokens.remove(token);
+        self.tokens.remove(token.as_bytes());
     }
 
     pub(super) fn forget_route(&self, token: &str, route: usize) {
-        if let Some(route) = self.tokens.get(token).as_ref().and_then(|token| token.routes.get(route)) {
+        if let Some(route) = self.known(token.as_bytes()).as_ref().and_then(|token| token.routes.get(route)) {
             route.forget();
         }
     }
@@ -139,7 +186,7 @@ impl Vouches {
     /// The upstream has said no for one route or, without one, for all: for so long no yes of ours counts, and none
     /// that was begun before counts after.
     pub(super) fn refuse(&self, token: &Arc<str>, route: Option<usize>, period: Duration) {
-        let known = self.known(token);
+        let known = self.token(token);
         for (_, route) in known.routes.iter().enumerate().filter(|(at, _)| route.is_none_or(|it| it == *at)) {
             *route.refused() = Some(Instant::now() + period);
             route.forget();

@@ -9,7 +9,9 @@ use super::{
     Look, Shared,
     age::Age,
     entry::{Entry, Garbled},
-    snapshot::Stored,
+    generation::Generation,
+    memory::Memory,
+    snapshot::{Snapshot, Stored},
     void::RouteState,
 };
 use crate::{classify::Read, deadline::Deadline};
@@ -31,11 +33,11 @@ impl Shared {
     pub(super) fn look_near(&self, read: &Read) -> Option<Look> {
         let (near, state) = (self.near.as_ref()?, self.routes.get(read.index)?);
         let epoch = state.epoch();
-        let stamp = Some(near.stamp(read.index, &read.key));
-        let (entry, age) = near.find(read.index, &read.key)?;
+        let stamp = near.stamp(read.index, &read.key);
+        let (entry, age) = near.find(&read.key, stamp)?;
         let generation = Some(entry.generation.clone());
         let hit = Some(self.valid(read, Hit { entry, age, near: true })?);
-        Some(Look { hit, epoch, generation, stamp, spent: Duration::ZERO })
+        Some(Look { hit, epoch, generation, stamp: Some(stamp), spent: Duration::ZERO })
     }
 
     /// Takes until `by` at most; a store that does not do its work is one without entries.
@@ -59,19 +61,42 @@ impl Shared {
                 return without;
             }
         };
-        let Some(generation) = snapshot.generation else {
-            return match self.store.establish(&keys, state.generation_life, by).await {
-                Ok(generation) => Look { generation: Some(generation), ..without },
-                Err(fault) => {
-                    self.report(fault);
-                    without
-                }
-            };
-        };
-        let hit = match snapshot.entry {
+        if let Some(generation) = snapshot.generation {
+            return self.seen(read, state, generation, snapshot.entry, without);
+        }
+        match self.store.establish(&keys, state.generation_life, by).await {
+            Ok(generation) => Look { generation: Some(generation), ..without },
+            Err(fault) => {
+                self.report(fault);
+                without
+            }
+        }
+    }
+
+    /// What is in this process's memory, where a generation stands.
+    pub(super) fn look_in_memory(&self, read: &Read, memory: &Memory) -> Option<Look> {
+        let state = self.routes.get(read.index)?;
+        let without = Look::without(state.epoch(), None);
+        if state.is_void() {
+            return None;
+        }
+        let Snapshot { generation, entry } = memory.look(&self.keys(read, state), &state.shape);
+        Some(self.seen(read, state, generation?, entry, without))
+    }
+
+    /// What was found under this generation. `without` was noted before.
+    fn seen(
+        &self,
+        read: &Read,
+        state: &RouteState,
+        generation: Generation,
+        entry: Stored,
+        without: Look,
+    ) -> Look {
+        let hit = match entry {
             Stored::Entry(entry, remaining) if entry.generation == generation => {
                 let age = Age::now(entry.age(read.route.life(), remaining, self.clock.now_ms()));
-                if let (Some(near), Some(stamp)) = (&self.near, stamp) {
+                if let (Some(near), Some(stamp)) = (&self.near, without.stamp) {
                     near.keep(&read.key, &entry, age, stamp);
                 }
                 self.valid(read, Hit { entry, age, near: false })

@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashMap,
-    hash::RandomState,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::Weighter;
 use tokio::time::Instant;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     generation::Generation,
     snapshot::{Keys, Snapshot, Stored},
 };
-use crate::bounded;
+use crate::bounded::{self, Bounded};
 
 /// The `run_id` of a store that cannot outlive its process.
 const RUN_ID: &str = "memory";
@@ -43,7 +42,7 @@ pub(super) struct Memory {
     bounds: (u64, usize),
     generations: Mutex<HashMap<String, Generation>>,
     max_entry_bytes: u64,
-    entries: Cache<String, Kept, Bytes, RandomState>,
+    entries: Bounded<String, Kept, Bytes>,
 }
 
 impl Memory {

@@ -9,7 +9,6 @@
 
 use std::{
     collections::VecDeque,
-    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -17,14 +16,15 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::{Weighter, sync::Cache};
+use ahash::RandomState;
+use quick_cache::Weighter;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     age::Age,
     entry::{Entry, weight},
 };
-use crate::bounded;
+use crate::bounded::{self, Bounded};
 
 /// What the store said last is remembered so far back, for who waits for it.
 const REMEMBERED: usize = 64;
@@ -33,7 +33,7 @@ const SLOTS: usize = 1024;
 
 /// The copies of a process.
 pub(super) struct Near {
-    copies: Cache<Arc<str>, Copied, Weight, RandomState>,
+    copies: Bounded<Arc<str>, Copied, Weight>,
     /// Never used longer than this without asking the store again.
     limit: Duration,
     prefix: String,
@@ -138,14 +138,14 @@ impl Near {
         }
     }
 
-    /// A copy that may be served now.
-    pub(super) fn find(&self, route: usize, key: &str) -> Option<(Arc<Entry>, Age)> {
+    /// A copy that may be served now, if nothing has changed before this `stamp` was read.
+    pub(super) fn find(&self, key: &str, stamp: Stamp) -> Option<(Arc<Entry>, Age)> {
         let now = Instant::now();
         if !self.is_live(now) {
             return None;
         }
         let copied = self.copies.get(key)?;
-        let valid = copied.stamp == self.stamp(route, key) && now < copied.read + self.limit;
+        let valid = copied.stamp == stamp && now < copied.read + self.limit;
         valid.then_some((copied.entry, copied.age))
     }
 
@@ -277,7 +277,7 @@ mod tests {
         }
 
         fn is_found(&self) -> bool {
-            self.near.find(0, &self.key).is_some()
+            self.near.find(&self.key, self.stamp()).is_some()
         }
     }
 

@@ -70,13 +70,14 @@ impl Weights {
         let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
         let weight = if parameters.is_empty() { Some(1.0) } else { weight(parameters) };
         let weight = weight.ok_or(Reason::Accept)?;
-        let name = name.trim().to_ascii_lowercase();
-        match name.as_str() {
-            "*" => self.any = Some(weight),
-            "identity" => self.identity = Some(weight),
+        let is = |other: &str| name.trim().eq_ignore_ascii_case(other);
+        match name {
+            _ if is("*") => self.any = Some(weight),
+            _ if is("identity") => self.identity = Some(weight),
             _ => {
-                let name = if name == "x-gzip" { "gzip" } else { name.as_str() };
-                let place = CODED.iter().position(|coding| coding.name() == name);
+                let is_gzip = is("x-gzip");
+                let known = |coding: &Coding| is(coding.name()) || (is_gzip && *coding == Coding::Gzip);
+                let place = CODED.iter().position(known);
                 if let Some(named) = place.and_then(|place| self.named.get_mut(place)) {
                     *named = Some(weight);
                 }

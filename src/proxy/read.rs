@@ -28,9 +28,13 @@ use crate::{
 };
 
 impl Proxy {
-    pub(super) async fn read(&self, request: Request<RequestBody>, read: &Read) -> Response<Body> {
-        let caller = match self.0.admission.caller(read, request.headers()) {
-            Ok(_) if self.0.cache.is_too_large(read) => Err(Reason::TooLarge),
+    pub(super) async fn read(
+        &self,
+        request: Request<RequestBody>,
+        read: &Read,
+        caller: Result<Caller, Reason>,
+    ) -> Response<Body> {
+        let caller = match caller {
             Ok(caller) => self.0.admission.verify(&caller).await.map(|()| caller),
             Err(reason) => Err(reason),
         };
@@ -40,11 +44,8 @@ impl Proxy {
         };
         let (look, usable) = self.find(read).await;
         match self.serve(read, &caller, &look, usable).await {
-            Ok(served) => match self.0.pages.render(&served.entry, read, self.0.cache.today()).await {
-                Ok(rendered) => {
-                    self.0.common.telemetry.read(served.status.is_hit());
-                    respond::page(&served, &rendered, request.headers(), self.0.common.clock.now_ms())
-                }
+            Ok(served) => match self.0.pages.render(&served.entry, read, self.day(read)).await {
+                Ok(rendered) => self.page(&served, &rendered, request.into_parts().0.headers),
                 Err(_) => respond::internal(),
             },
             Err(Declined::Forward(reason)) => self.forward(request, reason).await,
@@ -100,7 +101,7 @@ impl Proxy {
         }
     }
 
-    fn usable(&self, read: &Read, look: &Look) -> Usable {
+    pub(super) fn usable(&self, read: &Read, look: &Look) -> Usable {
         let failed = || self.0.cache.has_failed(read);
         match &look.hit {
             Some(hit) => usable::judge(&read.route, &read.demand, hit.age.get(), failed),
@@ -272,7 +273,7 @@ fn cached_only(read: &Read, look: &Look, usable: Usable, standing: Standing) -> 
     }
 }
 
-fn served(read: &Read, hit: &Hit, detail: Option<HitDetail>) -> Served {
+pub(super) fn served(read: &Read, hit: &Hit, detail: Option<HitDetail>) -> Served {
     let age = hit.age.get();
     let status = CacheStatus::Hit { age, ttl: read.route.ttl, detail };
     Served { entry: Arc::clone(&hit.entry), age, status }

@@ -1,15 +1,15 @@
 //! Pages as they are sent: made once for an entry, page, coding and day, and kept up to a bound of bytes.
 
-use std::{hash::RandomState, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use jiff::{civil::Date, tz::TimeZone};
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::Weighter;
 
 use super::coded::coded;
 use crate::{
-    bounded,
+    bounded::{self, Bounded},
     cache::Entry,
     classify::{PageAsked, Read, coding::Coding},
     config::{Config, RouteKind},
@@ -34,7 +34,7 @@ pub struct Rendered {
 
 /// The pages made so far.
 pub struct Pages {
-    made: Cache<Id, Rendered, Weight, RandomState>,
+    made: Bounded<Id, Rendered, Weight>,
     zone: TimeZone,
     telemetry: Arc<Telemetry>,
 }
@@ -47,6 +47,16 @@ struct Id {
     coding: Coding,
     /// The day from which items are kept, where that matters.
     day: Option<Date>,
+}
+
+impl Id {
+    fn of(entry: &Entry, read: &Read, day: Option<Date>) -> Self {
+        let page = match read.route.kind {
+            RouteKind::Single => PageAsked { number: 0, size: 0 },
+            RouteKind::List { .. } => read.page,
+        };
+        Self { entry: entry.id, page, coding: read.accepted.coding, day }
+    }
 }
 
 #[derive(Clone)]
@@ -71,20 +81,27 @@ impl Pages {
         Self { made, zone: config.time_zone.clone(), telemetry }
     }
 
-    /// The page that was asked for, of this entry as it is to be seen on this day.
+    /// The page that was asked for, if it was made before.
+    #[must_use]
+    pub fn made(&self, entry: &Entry, read: &Read, day: Option<Date>) -> Option<Rendered> {
+        self.made.get(&Id::of(entry, read, day))
+    }
+
+    /// The page that was asked for, of this entry as it is to be seen on this day; `None`: on any.
     ///
     /// # Errors
     /// [`Unrendered`]
-    pub async fn render(&self, entry: &Arc<Entry>, read: &Read, today: Date) -> Result<Rendered, Unrendered> {
-        let page = match read.route.kind {
-            RouteKind::Single => PageAsked { number: 0, size: 0 },
-            RouteKind::List { .. } => read.page,
-        };
-        let day = read.route.keep.as_ref().map(|_| today);
-        let id = Id { entry: entry.id, page, coding: read.accepted.coding, day };
+    pub async fn render(
+        &self,
+        entry: &Arc<Entry>,
+        read: &Read,
+        day: Option<Date>,
+    ) -> Result<Rendered, Unrendered> {
+        let id = Id::of(entry, read, day);
         if let Some(rendered) = self.made.get(&id) {
             return Ok(rendered);
         }
+        let page = id.page;
         let plain = Id { coding: Coding::Identity, ..id.clone() };
         let plain = self.once(plain, || self.plain(entry, read, page, day)).await?;
         let (coding, small) = (id.coding, plain.body.len() < CODED_FROM);

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::made::Made;
 use crate::classify::Reason;
 
 /// The field.
@@ -84,14 +85,22 @@ pub enum Because {
     Request,
 }
 
+thread_local! {
+    static HITS: Made<(i64, Option<HitDetail>)> = const { Made::new() };
+}
+
+/// What is left of a life, in seconds. Negative where it is over (RFC 9211 section 2.4); a second begun counts as over.
+fn left(age: Duration, ttl: Duration) -> i64 {
+    let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    milliseconds(ttl).saturating_sub(milliseconds(age)).div_euclid(1000)
+}
+
 impl fmt::Display for CacheStatus {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("catproxy; ")?;
         match self {
             Self::Hit { age, ttl, detail } => {
-                // Negative where it is stale (RFC 9211 section 2.4); a second begun counts as over.
-                let ttl = ttl.as_millis().cast_signed().saturating_sub(age.as_millis().cast_signed());
-                write!(out, "hit; ttl={}", ttl.div_euclid(1000))?;
+                write!(out, "hit; ttl={}", left(*age, *ttl))?;
                 detail.map_or(Ok(()), |detail| write!(out, "; detail={detail}"))
             }
             Self::Filled { because, collapsed, stored, detail } => {
@@ -153,7 +162,15 @@ impl CacheStatus {
     /// As a field's value.
     #[must_use]
     pub fn value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("catproxy"))
+        let written =
+            || HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("catproxy"));
+        match self {
+            Self::Hit { age, ttl, detail } => {
+                let left = left(*age, *ttl);
+                HITS.with(|hits| hits.get((left, *detail), left.cast_unsigned(), written))
+            }
+            _ => written(),
+        }
     }
 }
 

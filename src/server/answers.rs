@@ -1,27 +1,29 @@
 //! Who answers a request: the guard, then the frontend or the proxy, whichever are in office when it comes.
 
 use std::{
+    convert::Infallible,
     net::IpAddr,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::future::{Either, ready as now};
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, service::Service};
 
 use super::seat::{Seat, Visit};
 use crate::{
     body::Body,
     config::Clients,
     guard::{self, Refusal},
-    proxy::Proxy,
+    proxy::{Answering, Proxy},
     respond,
+    telemetry::Telemetry,
     ui::Ui,
     upstream::BodyError,
 };
@@ -36,34 +38,73 @@ pub(super) struct Answers {
 /// The answers in office; exchanged as a whole.
 pub(super) type Office = Arc<ArcSwap<Answers>>;
 
-/// Answers one request that came on this seat. A panic on the way is one failed request.
-pub(super) async fn answer(office: Office, request: Request<Incoming>, seat: Arc<Seat>) -> Response<Visited> {
-    let (mut visit, clear) = seat.visit();
-    let second = request.version() == Version::HTTP_2;
-    let answers = office.load_full();
-    let work = AssertUnwindSafe(answers.answer(request, clear, seat.from)).catch_unwind();
-    let answer = work.await.unwrap_or_else(|_| {
-        answers.proxy.telemetry().panicked();
-        respond::internal()
-    });
-    if second {
-        visit.offer();
+/// Answers the requests of one connection. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Answerer {
+    pub(super) office: Office,
+    pub(super) seat: Arc<Seat>,
+}
+
+impl Service<Request<Incoming>> for Answerer {
+    type Response = Response<Visited>;
+    type Error = Infallible;
+    type Future = Visiting;
+
+    fn call(&self, request: Request<Incoming>) -> Visiting {
+        let (visit, clear) = self.seat.visit();
+        let second = request.version() == Version::HTTP_2;
+        let answers = self.office.load();
+        let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, clear, self.seat.from)));
+        let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
+        // Who is answered at once shares nothing with other threads.
+        let telemetry = matches!(work, Either::Right(_)).then(|| Arc::clone(answers.proxy.telemetry()));
+        Visiting { work, visit: Some(visit), second, telemetry }
     }
-    answer.map(|body| Visited { body, visit })
+}
+
+/// A request that is being answered. A panic on the way is one failed request.
+pub(super) struct Visiting {
+    work: Answering,
+    visit: Option<Visit>,
+    /// It came over HTTP/2.
+    second: bool,
+    telemetry: Option<Arc<Telemetry>>,
+}
+
+impl Future for Visiting {
+    type Output = Result<Response<Visited>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let answer = match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.work).poll(context))) {
+            Ok(answer) => ready!(answer),
+            Err(_) => this.telemetry.as_deref().map_or_else(respond::internal, failed),
+        };
+        let mut visit = this.visit.take();
+        if let (Some(visit), true) = (&mut visit, this.second) {
+            visit.offer();
+        }
+        Poll::Ready(Ok(answer.map(|body| Visited { body, visit })))
+    }
+}
+
+fn failed(telemetry: &Telemetry) -> Response<Body> {
+    telemetry.panicked();
+    respond::internal()
 }
 
 impl Answers {
-    async fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Response<Body> {
+    fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Answering {
         if !clear {
-            return last(respond::refused(&Refusal::Framing));
+            return Either::Left(now(last(respond::refused(&Refusal::Framing))));
         }
         let (method, uri, version) = (request.method(), request.uri(), request.version());
         if let Err(refusal) = guard::check(method, uri, version, request.headers(), &self.limits) {
-            return respond::refused(&refusal);
+            return Either::Left(now(respond::refused(&refusal)));
         }
         match &self.ui {
-            Some(ui) => ui.handle(request, from).await,
-            None => self.proxy.handle(request).await,
+            Some(ui) => ui.handle(request, from),
+            None => self.proxy.handle(request),
         }
     }
 }
@@ -77,7 +118,7 @@ fn last(mut answer: Response<Body>) -> Response<Body> {
 /// An answer's body; while it lasts its connection is not idle.
 pub(super) struct Visited {
     body: Body,
-    visit: Visit,
+    visit: Option<Visit>,
 }
 
 impl http_body::Body for Visited {
@@ -89,7 +130,9 @@ impl http_body::Body for Visited {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let piece = Pin::new(&mut self.body).poll_frame(context);
-        self.visit.asked(piece.is_ready());
+        if let Some(visit) = &self.visit {
+            visit.asked(piece.is_ready());
+        }
         piece
     }
 

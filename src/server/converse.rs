@@ -1,24 +1,23 @@
 //! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 where the client begins with it.
+//!
+//! A connection that is not used is *parked*: all that is kept of it is the socket and its seat; what speaks HTTP on it,
+//! with its buffers, is made anew when something comes.
 
 use std::{
-    convert::Infallible,
-    future::{Future as _, poll_fn},
-    pin::pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::{
-    answers::{Office, answer},
-    seat::Verdict,
-    seated::Seated,
+    answers::Answerer,
+    seat::{Seat, Verdict},
+    seated::{Begins, Seated},
 };
 use crate::config::Clients;
 
@@ -36,52 +35,100 @@ const ERROR_STREAMS: usize = 100;
 const PING: Duration = Duration::from_secs(20);
 
 /// Answers what comes on a connection until it ends, by itself or because its seat is told so.
-pub(super) async fn converse(stream: Seated, office: Office, limits: Arc<Clients>) {
-    let seat = Arc::clone(stream.seat());
-    let builder = builder(&limits);
-    let service = service_fn(|request| {
-        let work = answer(Arc::clone(&office), request, Arc::clone(&seat));
-        async move { Ok::<_, Infallible>(work.await) }
-    });
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let mut leaving = false;
-    poll_fn(|context| {
-        seat.register(context.waker());
-        // Not left to the stream: while nobody reads or writes, nobody would hear of it.
-        if seat.verdict() == Verdict::End {
-            return Poll::Ready(());
+pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc<Clients>) {
+    match poll_fn(|context| stream.poll_begin(context)).await {
+        Some(Begins::Http1) => {}
+        Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
+        None => return,
+    }
+    // Boxed, so that a parked connection has no room for it.
+    while let Some(parked) = Box::pin(over_http1(stream, answerer.clone(), &limits)).await {
+        stream = parked;
+        if poll_fn(|context| stream.poll_something(context)).await.is_none() {
+            return;
         }
-        if !leaving && seat.verdict() >= Verdict::Leave {
-            leaving = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        // A connection's error is its client's: it left, or sent what is no HTTP.
-        connection.as_mut().poll(context).map(drop)
-    })
-    .await;
-    // Where the stream lives on, somebody else has it.
-    seat.become_tunnel();
+    }
 }
 
-fn builder(limits: &Clients) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
-    builder
-        .http1()
+/// Gives the stream back where it is to be parked.
+async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Option<Seated> {
+    let seat = Arc::clone(stream.seat());
+    let mut connection = http1::Builder::new()
+        .preserve_header_case(true)
         // The seats keep the time.
         .header_read_timeout(None)
         .max_headers(limits.head_fields)
-        .max_buf_size(limits.head_bytes);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(ERROR_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BYTES)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(limits.stall_timeout);
-    builder
+        .max_buf_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), answerer)
+        .with_upgrades();
+    let mut told = Told::default();
+    let parks = poll_fn(|context| {
+        match told.hear(&seat, context) {
+            Verdict::Stay => {}
+            Verdict::Leave => Pin::new(&mut connection).graceful_shutdown(),
+            Verdict::End => return Poll::Ready(false),
+        }
+        // A connection's error is its client's: it left, or sent what is no HTTP.
+        match Pin::new(&mut connection).poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            // Polled just now, it has written all that it had, or it is in use.
+            Poll::Pending if seat.may_park() => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    if !parks {
+        // Where the stream lives on, somebody else has it.
+        seat.become_tunnel();
+        return None;
+    }
+    let parts = connection.into_parts()?;
+    let stream = parts.io.into_inner();
+    (parts.read_buf.is_empty() && stream.is_between_requests()).then_some(stream)
+}
+
+async fn over_http2(stream: Seated, answerer: Answerer, limits: &Clients) {
+    let seat = Arc::clone(stream.seat());
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(ERROR_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BYTES)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(limits.stall_timeout)
+            .serve_connection(TokioIo::new(stream), answerer)
+    );
+    let mut told = Told::default();
+    poll_fn(|context| {
+        match told.hear(&seat, context) {
+            Verdict::Stay => {}
+            Verdict::Leave => connection.as_mut().graceful_shutdown(),
+            Verdict::End => return Poll::Ready(()),
+        }
+        connection.as_mut().poll(context).map(drop)
+    })
+    .await;
+}
+
+/// What a connection has been told.
+#[derive(Default)]
+struct Told {
+    to_leave: bool,
+}
+
+impl Told {
+    /// What the connection is told now that it was not told before. Not left to the stream: while nobody reads or
+    /// writes, nobody would hear of it.
+    fn hear(&mut self, seat: &Seat, context: &Context<'_>) -> Verdict {
+        seat.register(context.waker());
+        match seat.verdict() {
+            Verdict::Leave if std::mem::replace(&mut self.to_leave, true) => Verdict::Stay,
+            verdict => verdict,
+        }
+    }
 }

@@ -74,6 +74,11 @@ impl Heads {
         self.state == State::Head && (self.head.begun || !self.line.is_empty())
     }
 
+    /// Whether nothing of a message has come that has not ended; false where that is not known.
+    pub(super) fn are_between(&self) -> bool {
+        self.state == State::Head && !self.are_in_head()
+    }
+
     fn skip<'p>(&mut self, piece: &'p [u8], left: u64, more: fn(u64) -> State, then: State) -> &'p [u8] {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
         let left = left - taken as u64;

@@ -19,6 +19,8 @@ use crate::{config::Clients, deadline::Pace};
 
 /// A client that is told to leave, and does not, is put out after so long.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Unused for longer, a connection keeps no buffers. Few clients that go on with it wait for so long.
+const PARKED_AFTER: Duration = Duration::from_millis(500);
 /// In place of a request's number.
 const NONE: u64 = u64::MAX;
 
@@ -88,6 +90,8 @@ pub(super) struct Seat {
     /// Answers over HTTP/2, which a client may let wait one by one.
     answers: Mutex<Vec<Arc<Offered>>>,
     verdict: AtomicU8,
+    /// It has not been used for a while.
+    spare: AtomicBool,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
     waker: AtomicWaker,
@@ -114,6 +118,7 @@ impl Seat {
             moved: AtomicU64::new(0),
             answers: Mutex::default(),
             verdict: AtomicU8::new(Verdict::Stay as u8),
+            spare: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -173,6 +178,26 @@ impl Seat {
             self.writing.store(0, Ordering::Relaxed);
         }
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What is kept for speaking on it may go: it has not been used for a while, and all was written.
+    pub(super) fn may_park(&self) -> bool {
+        self.spare.load(Ordering::Acquire) && self.is(Phase::Idle) && !self.is_in_use()
+    }
+
+    /// Something has come.
+    pub(super) fn resume(&self) {
+        self.spare.store(false, Ordering::Release);
+    }
+
+    /// Lets it be parked, where it has not been used for a while.
+    pub(super) fn spare(&self) {
+        let unused = self.is(Phase::Idle) && !self.is_in_use();
+        let since = self.since.load(Ordering::Relaxed);
+        let parks = unused && self.ticks.now().saturating_sub(since) > milliseconds(PARKED_AFTER);
+        if parks && !self.spare.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
     /// Wakes this task when the verdict changes.

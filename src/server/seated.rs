@@ -4,13 +4,15 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+use tokio_util::io::poll_read_buf;
 
 use super::{
     heads::Heads,
@@ -18,12 +20,26 @@ use super::{
     seats::Held,
 };
 
+/// What begins a connection of HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Enough for most heads, so that they are read at once.
+const AHEAD_BYTES: usize = 4096;
+
 /// Reads and writes fail with [`io::ErrorKind::TimedOut`] once its connection is to end. It gives its seat back when
 /// dropped, as late as at the end of a tunnel.
 pub(super) struct Seated {
     inner: TcpStream,
+    /// Read to see what is spoken, and still to be given to who speaks it.
+    ahead: BytesMut,
     heads: Heads,
     held: Held,
+}
+
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    Http1,
+    Http2,
 }
 
 impl Drop for Seated {
@@ -38,11 +54,61 @@ impl Drop for Seated {
 
 impl Seated {
     pub(super) fn new(inner: TcpStream, held: Held) -> Self {
-        Self { inner, heads: Heads::default(), held }
+        Self { inner, ahead: BytesMut::new(), heads: Heads::default(), held }
     }
 
     pub(super) fn seat(&self) -> &Arc<Seat> {
         &self.held.seat
+    }
+
+    /// Whether all requests that have begun to come have come whole.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.ahead.is_empty() && self.heads.are_between()
+    }
+
+    /// Waits for the first bytes; `None` where the client, or the door, ends it before they tell anything.
+    pub(super) fn poll_begin(&mut self, context: &mut Context<'_>) -> Poll<Option<Begins>> {
+        loop {
+            if self.ahead.capacity() == 0 {
+                if ready!(self.poll_something(context)).is_none() {
+                    return Poll::Ready(None);
+                }
+                self.ahead.reserve(AHEAD_BYTES);
+            }
+            // While it is away, reads are of the socket.
+            let mut ahead = std::mem::take(&mut self.ahead);
+            let read = poll_read_buf(Pin::new(self), context, &mut ahead);
+            self.ahead = ahead;
+            match read {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                Poll::Pending if self.is_to_leave() => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+            let known = self.ahead.len().min(PREFACE.len());
+            if self.ahead.get(..known) != PREFACE.get(..known) {
+                return Poll::Ready(Some(Begins::Http1));
+            }
+            if known == PREFACE.len() {
+                return Poll::Ready(Some(Begins::Http2));
+            }
+        }
+    }
+
+    /// Waits until there is something to be read; `None` where the door ends it before.
+    pub(super) fn poll_something(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
+        self.seat().register(context.waker());
+        if self.is_to_leave() {
+            return Poll::Ready(None);
+        }
+        // An error shows when it is read.
+        let _ = ready!(self.inner.poll_read_ready(context));
+        self.seat().resume();
+        Poll::Ready(Some(()))
+    }
+
+    fn is_to_leave(&self) -> bool {
+        self.seat().verdict() >= Verdict::Leave
     }
 
     fn hear(&mut self, piece: &[u8]) {
@@ -80,6 +146,16 @@ impl Seated {
         }
         outcome
     }
+
+    /// Gives what was read ahead, and frees its buffer after the last of it.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let piece = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(self.ahead.get(..piece).unwrap_or_default());
+        self.ahead.advance(piece);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+    }
 }
 
 impl AsyncRead for Seated {
@@ -88,6 +164,10 @@ impl AsyncRead for Seated {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            self.give(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         match read {
@@ -98,7 +178,6 @@ impl AsyncRead for Seated {
         read
     }
 }
-
 impl AsyncWrite for Seated {
     fn poll_write(
         mut self: Pin<&mut Self>,

@@ -124,6 +124,7 @@ impl Seats {
     fn look(&self) {
         let limits = self.limits();
         for seat in lock(&self.0.taken).seats.values() {
+            seat.spare();
             let verdict = seat.judge(&limits);
             if verdict == Verdict::End && seat.verdict() != Verdict::End {
                 self.0.telemetry.ended_connection();

@@ -13,16 +13,14 @@
 //! clock that nobody can set; a restart forgets.
 
 use std::{
-    hash::RandomState,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use quick_cache::{UnitWeighter, sync::Cache};
 use tokio::time::Instant;
 
-use crate::bounded;
+use crate::bounded::{self, Bounded};
 
 /// Addresses, users and pairs of them that are remembered, of each at most so many.
 const REMEMBERED: usize = 10_000;
@@ -50,7 +48,7 @@ impl Limit {
     }
 }
 
-type Counts<K> = Cache<K, Arc<Mutex<Count>>, UnitWeighter, RandomState>;
+type Counts<K> = Bounded<K, Arc<Mutex<Count>>>;
 
 /// The attempts to sign in of late.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub struct Attempts {
     addresses: Counts<IpAddr>,
     users: Counts<Arc<str>>,
     /// Who has signed in from where.
-    familiar: Cache<(IpAddr, Arc<str>), (), UnitWeighter, RandomState>,
+    familiar: Bounded<(IpAddr, Arc<str>), ()>,
 }
 
 #[derive(Debug)]

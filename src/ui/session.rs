@@ -9,10 +9,10 @@ mod forgery;
 mod refresh;
 mod seal;
 
-use std::{hash::RandomState, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
-use quick_cache::{UnitWeighter, sync::Cache};
+
 use ring::{
     error::Unspecified,
     hkdf::{HKDF_SHA256, Salt},
@@ -32,7 +32,7 @@ use super::{
     identity::{Grant, Identity, IdentityError},
 };
 use crate::{
-    bounded,
+    bounded::{self, Bounded},
     clock::Clock,
     config::{Config, SessionKey, secret::Secret},
     deadline::Deadline,
@@ -66,7 +66,7 @@ struct Inner {
     limit_ms: u64,
     refreshes: Refreshes<Session>,
     /// The sessions that were signed out of, by their CSRF tokens: a copy of the cookie is not one any more.
-    ended: Cache<Arc<str>, (), UnitWeighter, RandomState>,
+    ended: Bounded<Arc<str>, ()>,
     attempts: Attempts,
     clock: Clock,
 }

@@ -13,16 +13,47 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     body::{BodyError, Progress, Timed, is_last},
-    connect::Connection,
+    connection::Connection,
     pool::Pool,
 };
 use crate::deadline::Pace;
 
+/// A body, and the connection on which it comes.
+struct Driven {
+    body: Incoming,
+    /// `None` once all of it has come.
+    connection: Option<Connection>,
+}
+
+impl Body for Driven {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        match &mut this.connection {
+            Some(connection) => connection.poll_answer(&mut this.body, context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
 /// before, the connection is closed.
 pub struct AnswerBody {
-    body: Timed,
-    lent: Option<(Connection, Pool, Progress)>,
+    body: Timed<Driven>,
+    lent: Option<(Pool, Progress)>,
     /// Among the requests that are on their way, until this ends.
     place: Option<OwnedSemaphorePermit>,
     /// Why it broke off, until the reader hears of it.
@@ -33,13 +64,14 @@ impl AnswerBody {
     pub(super) fn new(
         body: Incoming,
         limit: Duration,
-        connection: Connection,
+        connection: Option<Connection>,
         pool: Pool,
         sent: Progress,
     ) -> Self {
+        let body = Driven { body, connection };
         let mut answer = Self {
             body: Timed::new(body, limit, Pace::of(0)),
-            lent: Some((connection, pool, sent)),
+            lent: Some((pool, sent)),
             place: None,
             failed: None,
         };
@@ -57,11 +89,15 @@ impl AnswerBody {
 
     fn give_back(&mut self) {
         self.place = None;
-        // A connection that is still busy with a request's body is not ready for the next one.
-        if let Some((connection, pool, sent)) = self.lent.take()
-            && sent.has_ended()
-        {
+        let (Some((pool, sent)), Some(connection)) = (self.lent.take(), self.body.inner.connection.take())
+        else {
+            return;
+        };
+        if sent.has_ended() {
             pool.put(connection);
+        } else {
+            // It is still busy with the request's body, which may go on.
+            connection.detach();
         }
     }
 }
@@ -89,7 +125,7 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                (self.lent, self.place) = (None, None);
+                (self.lent, self.place, self.body.inner.connection) = (None, None, None);
                 self.failed = Some(error);
                 // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
                 context.waker().wake_by_ref();

@@ -32,8 +32,8 @@ pub enum BodyError {
 /// A body that must not pause for longer than a limit, nor come more slowly than at its pace. The clock runs only
 /// while somebody waits for the next piece: a reader that is slow itself does not make the sender late.
 #[derive(Debug)]
-pub(super) struct Timed {
-    pub(super) inner: Incoming,
+pub(super) struct Timed<B> {
+    pub(super) inner: B,
     limit: Duration,
     pace: Pace,
     waited: Duration,
@@ -48,8 +48,8 @@ struct Wait {
     timer: Pin<Box<Sleep>>,
 }
 
-impl Timed {
-    pub(super) fn new(inner: Incoming, limit: Duration, pace: Pace) -> Self {
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Timed<B> {
+    pub(super) fn new(inner: B, limit: Duration, pace: Pace) -> Self {
         Self { inner, limit, pace, waited: Duration::ZERO, moved: 0, wait: None }
     }
 
@@ -86,7 +86,7 @@ pub(super) enum ClientFault {
 }
 
 /// Whether nothing comes after this frame. Who has read the trailers need not ask for more.
-pub(super) fn is_last(frame: &Frame<Bytes>, body: &Incoming) -> bool {
+pub(super) fn is_last(frame: &Frame<Bytes>, body: &impl Body) -> bool {
     frame.is_trailers() || body.is_end_stream()
 }
 
@@ -164,7 +164,8 @@ impl Progress {
 #[derive(Debug)]
 pub struct RequestBody {
     source: Source,
-    progress: Progress,
+    /// `None` where there is nothing that could go on.
+    progress: Option<Progress>,
 }
 
 /// Where a request's body comes from.
@@ -174,7 +175,7 @@ enum Source {
     /// This program made it. It may hold a password and is not printed.
     Own(Bytes),
     /// A client is sending it.
-    Client(Timed),
+    Client(Timed<Incoming>),
 }
 
 impl std::fmt::Debug for Source {
@@ -191,7 +192,7 @@ impl RequestBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { source: Source::Nothing, progress: Progress::new(Next::End) }
+        Self { source: Source::Nothing, progress: None }
     }
 
     /// A body that is there already.
@@ -200,7 +201,7 @@ impl RequestBody {
         if bytes.is_empty() {
             return Self::empty();
         }
-        Self { source: Source::Own(bytes), progress: Progress::new(Next::Upstream) }
+        Self { source: Source::Own(bytes), progress: Some(Progress::new(Next::Upstream)) }
     }
 
     /// The client's body, which must not pause for longer than `limit` nor come more slowly than at this pace.
@@ -211,7 +212,7 @@ impl RequestBody {
         }
         Self {
             source: Source::Client(Timed::new(body, limit, pace)),
-            progress: Progress::new(Next::Upstream),
+            progress: Some(Progress::new(Next::Upstream)),
         }
     }
 
@@ -222,7 +223,13 @@ impl RequestBody {
     }
 
     pub(super) fn progress(&self) -> Progress {
-        self.progress.clone()
+        self.progress.clone().unwrap_or_else(|| Progress::new(Next::End))
+    }
+}
+
+fn note(progress: &Option<Progress>, next: Next) {
+    if let Some(progress) = progress {
+        progress.note(next);
     }
 }
 
@@ -240,19 +247,24 @@ impl Body for RequestBody {
             Source::Own(bytes) => {
                 let frame = Frame::data(std::mem::take(bytes));
                 this.source = Source::Nothing;
-                this.progress.note(Next::End);
+                note(&this.progress, Next::End);
                 return Poll::Ready(Some(Ok(frame)));
             }
             Source::Client(client) => client,
         };
         let frame = client.poll(context);
-        this.progress.note(match &frame {
-            Poll::Pending => Next::Client,
-            Poll::Ready(Some(Ok(frame))) if !is_last(frame, &client.inner) => Next::Upstream,
-            Poll::Ready(Some(Ok(_)) | None) => Next::End,
-            Poll::Ready(Some(Err(BodyError::Idle(_) | BodyError::Slow))) => Next::Never(ClientFault::Late),
-            Poll::Ready(Some(Err(BodyError::Broken(_)))) => Next::Never(ClientFault::Broken),
-        });
+        note(
+            &this.progress,
+            match &frame {
+                Poll::Pending => Next::Client,
+                Poll::Ready(Some(Ok(frame))) if !is_last(frame, &client.inner) => Next::Upstream,
+                Poll::Ready(Some(Ok(_)) | None) => Next::End,
+                Poll::Ready(Some(Err(BodyError::Idle(_) | BodyError::Slow))) => {
+                    Next::Never(ClientFault::Late)
+                }
+                Poll::Ready(Some(Err(BodyError::Broken(_)))) => Next::Never(ClientFault::Broken),
+            },
+        );
         frame
     }
 

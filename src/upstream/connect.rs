@@ -3,25 +3,14 @@
 use std::{path::Path, sync::Arc};
 
 use http::uri::Authority;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{UpstreamError, body::RequestBody};
+use super::{UpstreamError, connection::Connection};
 use crate::dial::Dialler;
-
-/// A connection that takes one request at a time.
-pub(super) type Connection = http1::SendRequest<RequestBody>;
-
-/// Bytes of an answer's head and of a read; hyper's own default is far above what a head needs.
-const BUFFER_BYTES: usize = 64 * 1024;
-/// Fields of an answer's head.
-const FIELDS: usize = 256;
 
 /// Knows where the upstream is and how to speak to it.
 pub(super) struct Connector {
@@ -49,29 +38,13 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
         let stream = self.dialler.connect(&self.host, self.port).await.map_err(UpstreamError::Connect)?;
         match &self.tls {
-            None => handshake(stream).await,
+            None => Connection::over(stream).await,
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await.map_err(UpstreamError::Connect)?;
-                handshake(stream).await
+                Connection::over(stream).await
             }
         }
     }
-}
-
-async fn handshake<S>(stream: S) -> Result<Connection, UpstreamError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(true)
-        .max_headers(FIELDS)
-        .max_buf_size(BUFFER_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(UpstreamError::Broken)?;
-    // Errors of the connection reach whoever waits for an answer on it.
-    tokio::spawn(connection.with_upgrades());
-    Ok(sender)
 }
 
 fn tls_connector(

@@ -4,21 +4,29 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    thread::{self, ThreadId},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::connect::Connection;
+use super::connection::Connection;
 
 /// Unused connections. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Inner>);
 
 struct Inner {
-    idle: Mutex<VecDeque<(Connection, Instant)>>,
+    idle: Mutex<VecDeque<Waiting>>,
     limit: usize,
     idle_timeout: Duration,
+}
+
+struct Waiting {
+    connection: Connection,
+    since: Instant,
+    /// That has used it last.
+    thread: ThreadId,
 }
 
 impl Pool {
@@ -26,36 +34,42 @@ impl Pool {
         Self(Arc::new(Inner { idle: Mutex::default(), limit, idle_timeout }))
     }
 
-    /// A connection that has waited for less than `idle` and was good when last heard of; it may break all
-    /// the same.
-    pub(super) async fn take(&self, idle: Duration) -> Option<Connection> {
-        let limit = idle.min(self.0.idle_timeout);
+    /// A connection that has waited for less than `idle` and was good when last heard of; it may break all the same.
+    /// Rather one that this thread has used: no other one is woken then by what comes on it.
+    pub(super) fn take(&self, idle: Duration) -> Option<Connection> {
+        let (limit, here) = (idle.min(self.0.idle_timeout), thread::current().id());
         loop {
-            let (mut connection, _) = self.lock().pop_back_if(|(_, since)| since.elapsed() < limit)?;
-            // Its last answer was read to the end, so it is ready as soon as its task has run, or closed.
-            if connection.ready().await.is_ok() {
+            let now = Instant::now();
+            let mut waiting = self.lock();
+            let is_young = |waiting: &Waiting| now.saturating_duration_since(waiting.since) < limit;
+            let own = waiting.iter().rposition(|waiting| waiting.thread == here && is_young(waiting));
+            let place = own.or_else(|| waiting.iter().rposition(is_young))?;
+            let taken = waiting.remove(place);
+            drop(waiting);
+            if let Some(Waiting { mut connection, .. }) = taken
+                && connection.is_ready()
+            {
                 return Some(connection);
             }
         }
     }
 
     /// Takes back a connection whose answer was read to the end.
-    pub(super) fn put(&self, connection: Connection) {
-        if connection.is_closed() {
+    pub(super) fn put(&self, mut connection: Connection) {
+        if self.0.limit == 0 || !connection.is_ready() {
             return;
         }
+        let (since, thread) = (Instant::now(), thread::current().id());
         let mut idle = self.lock();
-        while idle.front().is_some_and(|(oldest, since)| {
-            oldest.is_closed() || since.elapsed() >= self.0.idle_timeout || idle.len() >= self.0.limit
+        while idle.front().is_some_and(|oldest| {
+            since.saturating_duration_since(oldest.since) >= self.0.idle_timeout || idle.len() >= self.0.limit
         }) {
             idle.pop_front();
         }
-        if self.0.limit > 0 {
-            idle.push_back((connection, Instant::now()));
-        }
+        idle.push_back(Waiting { connection, since, thread });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Connection, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

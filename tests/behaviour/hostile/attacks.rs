@@ -293,6 +293,7 @@ async fn more_requests_at_a_time_than_configured_are_refused_and_the_others_answ
     }
     let refused = client.until(RST_STREAM, 5).await.expect("a refusal");
     assert_eq!(refused.payload, [0, 0, 0, 7], "REFUSED_STREAM");
+    gate.arrived(2).await;
     gate.open();
     assert_eq!(client.status(1).await, Some(204));
     assert_eq!(bench.upstream.calls().len(), 2);

@@ -1,0 +1,42 @@
+//! Fields' values that many answers of a moment have in common, such as `Date`: made once by each thread.
+
+use std::cell::RefCell;
+
+use http::HeaderValue;
+
+/// Entries that are asked for by turns seldom have more different values than these.
+const SLOTS: usize = 32;
+
+/// The values made last, by what they say.
+pub(super) struct Made<K>(RefCell<[Option<(K, HeaderValue)>; SLOTS]>);
+
+impl<K: Copy + PartialEq> Made<K> {
+    pub(super) const fn new() -> Self {
+        Self(RefCell::new([const { None }; SLOTS]))
+    }
+
+    /// The value for this key, as `make` makes it; `number` tells keys of one moment apart.
+    pub(super) fn get(&self, key: K, number: u64, make: impl FnOnce() -> HeaderValue) -> HeaderValue {
+        let place = usize::try_from(number % SLOTS as u64).unwrap_or(0);
+        match self.0.borrow_mut().get_mut(place) {
+            Some(Some((known, value))) if *known == key => value.clone(),
+            Some(slot) => slot.insert((key, make())).1.clone(),
+            None => make(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_its_keys_whichever_was_asked_for_before() {
+        let made = Made::new();
+        for key in [1, 2, 1, 1 + SLOTS as u64, 1, 2] {
+            assert_eq!(made.get(key, key, || HeaderValue::from(key)), HeaderValue::from(key));
+        }
+        let again = made.get(2, 2, || HeaderValue::from(0));
+        assert_eq!(again, HeaderValue::from(2), "not made a second time");
+    }
+}

@@ -1,0 +1,114 @@
+//! A connection to the upstream, worked on by whoever waits for something on it: no task of its own stands between the
+//! upstream and the client.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
+};
+
+use super::{UpstreamError, body::RequestBody};
+
+/// Bytes of an answer's head and of a read; hyper's own default is far above what a head needs.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Fields of an answer's head.
+const FIELDS: usize = 256;
+
+/// An open connection, which takes one request at a time. Dropped, it is closed.
+pub(super) struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    /// Reads and writes; `None` once it has ended.
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Connection {
+    /// Speaks HTTP/1.1 on this stream.
+    pub(super) async fn over<S>(stream: S) -> Result<Self, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, work) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(FIELDS)
+            .max_buf_size(BUFFER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(UpstreamError::Broken)?;
+        // Its errors reach whoever waits for an answer on it.
+        let work = async { drop(work.with_upgrades().await) };
+        Ok(Self { sender, work: Some(Box::pin(work)) })
+    }
+
+    /// Sends a request and waits for its answer's head.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        // Nor does the runtime's budget end its asking.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        let work = &mut self.work;
+        poll_fn(|context| {
+            go_on(work, context);
+            answer.as_mut().poll(&mut unwoken())
+        })
+        .await
+    }
+
+    /// The next piece of an answer that came on it.
+    pub(super) fn poll_answer(
+        &mut self,
+        answer: &mut Incoming,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // Asked first: that says that there is room for a piece.
+        if let Poll::Ready(piece) = Pin::new(&mut *answer).poll_frame(&mut unwoken()) {
+            return Poll::Ready(piece);
+        }
+        go_on(&mut self.work, context);
+        Pin::new(answer).poll_frame(&mut unwoken())
+    }
+
+    /// Whether it takes another request, as far as is known.
+    pub(super) fn is_ready(&mut self) -> bool {
+        go_on(&mut self.work, &mut unwoken());
+        self.work.is_some() && self.sender.is_ready()
+    }
+
+    /// Goes on by itself, for who takes its stream after an upgrade.
+    pub(super) fn detach(mut self) {
+        if let Some(work) = self.work.take() {
+            tokio::spawn(work);
+        }
+    }
+}
+
+/// Whatever is asked with this is asked again after the work has gone on, which is all that it waits for.
+fn unwoken() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn go_on(work: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>, context: &mut Context<'_>) {
+    if work.as_mut().is_some_and(|work| work.as_mut().poll(context).is_ready()) {
+        *work = None;
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
