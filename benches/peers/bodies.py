@@ -1,6 +1,6 @@
 """What is served: a list of made-up sellers as the API has them, and files to forward.
 
-A seller comes with all its catalogs, about 2 KB; a projected one has about 90 bytes. So a page of 25 is 2.5 KB projected
+A seller comes with all its catalogs, about 2 KB; a projected one has about 100 bytes. So a page of 25 is 2.5 KB projected
 and 49 KB whole, and a projected page of 500 is 49 KB again.
 """
 
@@ -60,9 +60,9 @@ def _seller(number: int) -> dict[str, object]:
     chance = random.Random(number)
     return {
         "id": 10_000 + number,
-        "name": f"{chance.choice(NAMES)} {chance.choice(TRADES)} No. {number}",
+        "name": f"{chance.choice(NAMES)} {chance.choice(TRADES)} House No. {number:03}",
         "displayId": None,
-        "catalogs": [_catalog(chance, number, place) for place in range(7)],
+        "catalogs": [_catalog(chance, number, place) for place in range(8)],
         "customerDisplayId": 40_000 + number,
         "isActive": True,
     }

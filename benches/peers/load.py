@@ -10,63 +10,68 @@ from pathlib import Path
 import measure
 from bodies import TOKEN
 from ground import CannotRun, Ground, program
-from rows import Row
+from rows import Load
 from servers import Server
 
 SCRIPT = Path(__file__).resolve().parent / "wrk.lua"
+#: How long wrk waits for an answer, in seconds, and how long it may take beyond its time.
+TIMEOUT = 10
+PATIENCE = 60
 
 
 @dataclass(frozen=True)
 class Sample:
     """Of one server in one round."""
 
-    #: Microseconds of CPU time for a request, which is seconds for a million.
+    #: Microseconds of CPU time for a request, which are seconds for a million.
     cpu: float
     #: Of them outside of the kernel.
     user: float
     requests_per_second: float
-    bytes_per_second: float
-    #: Microseconds.
+    #: Microseconds; 0 where no answer ended.
     p50: float
     p99: float
-    #: Bytes in memory afterwards, and at most.
+    #: Of an answer, its head included.
+    bytes: float
+    #: Bytes in memory afterwards, and at most meanwhile.
     resident: float
     peak: float
 
 
-def sample(ground: Ground, server: Server, row: Row, target: str, seconds: float) -> Sample:
+def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
     process = server.process.pid
     measure.forget_peak(process)
     before = measure.cost(process)
-    said = wrk(ground, row, server.url(target), seconds)
+    said = wrk(ground, row, server.url(row.target_of(server.name)), seconds)
     after = measure.cost(process)
     requests = said["bytes"] / row.download if row.download else said["requests"]
-    if requests == 0 or said["status"] or said["timeout"]:
+    if requests == 0 or said["status"] or said["broken"] or said["timeout"]:
         raise CannotRun(
-            f"{row.name}: {server.name} answered {requests} requests, {said['status']} of them with an error, and"
-            f" {said['timeout']} too late; it said:\n{ground.said(server.name)}"
+            f"{row.name}: {server.name} answered {requests:.0f} requests, {said['status']} of them with an error;"
+            f" {said['broken']} connections broke, and {said['timeout']} answers took longer than {TIMEOUT} s. It said:\n"
+            + ground.said(server.name)
         )
     return Sample(
         cpu=1e6 * (after.cpu - before.cpu) / requests,
         user=1e6 * (after.user - before.user) / requests,
         requests_per_second=1e6 * requests / said["duration"],
-        bytes_per_second=1e6 * said["bytes"] / said["duration"],
         p50=said["p50"],
         p99=said["p99"],
+        bytes=said["bytes"] / requests,
         resident=measure.resident(process),
         peak=measure.resident(process, "VmHWM"),
     )
 
 
-def wrk(ground: Ground, row: Row, url: str, seconds: float) -> dict[str, float]:
+def wrk(ground: Ground, row: Load, url: str, seconds: int) -> dict[str, float]:
     """Lets wrk ask, with one thread, and gives what it counted."""
     command = [
-        "taskset", "-c", str(ground.load_cpu), program("wrk"), "-t1", f"-c{row.connections}",
-        f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-H", f"Authorization: Bearer {TOKEN}",
+        "taskset", "-c", str(ground.load_cpu), program("wrk"), "-t1", f"-c{row.connections}", f"-d{seconds}s",
+        "--timeout", f"{TIMEOUT}s", "-H", f"Authorization: Bearer {TOKEN}",
         *(["-H", "Connection: close"] if row.closes else []),
         "-s", str(SCRIPT), url, "--", row.method, str(row.upload),
     ]  # fmt: skip
-    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE)
     lines = [line for line in run.stdout.splitlines() if line.startswith('{"requests"')]
     if run.returncode != 0 or not lines:
         raise CannotRun(f"wrk against {url} failed:\n{run.stdout}{run.stderr}")

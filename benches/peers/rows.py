@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from bodies import Bodies
 
 OURS = "catproxy"
+#: Another build of ours, where one is given.
+BEFORE = "before"
 CACHES = (OURS, "nginx", "haproxy", "varnish", "trafficserver")
 FORWARDERS = (OURS, "nginx", "haproxy")
+MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Ours divided by the peer's, or where there is no peer ours alone, is at most so much."""
+    """A measure of ours divided by a peer's, or ours alone where there is no peer, must be at most `floor` and should
+    be at most `goal`."""
 
     measure: str
     peer: str | None
@@ -23,75 +27,104 @@ class Floor:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of load, the same for all."""
+    """One comparison."""
 
     name: str
     title: str
-    #: "cache" or "forward": which servers run meanwhile.
-    group: str
-    target: str
-    connections: int
     servers: tuple[str, ...]
     floors: tuple[Floor, ...]
+
+
+@dataclass(frozen=True)
+class Load(Row):
+    """Of servers under the same load."""
+
+    target: str
+    connections: int
+    #: What the peers are asked for, where that is something else.
+    peers_target: str | None = None
     method: str = "GET"
     #: Bytes of the request's body.
     upload: int = 0
-    #: A new connection for each request.
-    closes: bool = False
     #: Bytes of an answer, where so few end in a round that those under way count too.
     download: int = 0
-    #: What the peers are asked for, where that is something else.
-    peers_target: str | None = None
+    #: A new connection for each request.
+    closes: bool = False
 
     def target_of(self, server: str) -> str:
-        ours = server in (OURS, "before")
+        ours = server in (OURS, BEFORE)
         return self.target if ours or self.peers_target is None else self.peers_target
 
 
-SLOWEST = (Floor("cpu", "varnish", 0.45, 0.35), Floor("cpu", "trafficserver", 0.45, 0.35))
-ROWS = (
-    Row(
-        "hit-64", "warm hit, 2.5 KB, 64 connections", "cache", Bodies.small, 64, CACHES,
-        (Floor("cpu", "nginx", 0.75, 0.55), Floor("cpu", "haproxy", 0.85, 0.65), *SLOWEST),
-    ),
-    Row(
-        "hit-1", "warm hit, 2.5 KB, 1 connection", "cache", Bodies.small, 1, CACHES,
-        (Floor("p50", "haproxy", 1.0, 0.9),),
-    ),
-    Row(
-        "hit-512", "warm hit, 2.5 KB, 512 connections", "cache", Bodies.small, 512, CACHES,
-        (Floor("cpu", "nginx", 0.75, 0.5), Floor("p99", "haproxy", 1.0, 0.5)),
-    ),
-    Row(
-        "close-64", "warm hit, 2.5 KB, a new connection for each request, 64 at a time", "cache", Bodies.small, 64,
-        FORWARDERS, (Floor("cpu", "haproxy", 1.0),), closes=True,
-    ),
-    Row(
-        "large-64", "warm hit, the same 49 KB from all, 64 connections", "cache", Bodies.large, 64, CACHES,
-        (Floor("cpu", "nginx", 1.05, 0.85), Floor("cpu", "haproxy", 0.7)),
-    ),
-    Row(
-        "whole-64", "the same question: our 2.5 KB, the peers' whole page of 49 KB, 64 connections", "cache",
-        Bodies.small, 64, CACHES, (Floor("cpu", "nginx", 0.65, 0.5),), peers_target=Bodies.whole,
-    ),
-    Row(
-        "get-1KB", "forwarding 1 KB, 64 connections", "forward", "/files/1KB", 64, FORWARDERS,
-        (Floor("cpu", "haproxy", 1.25, 1.05),),
-    ),
-    Row(
-        "get-50KB", "forwarding 50 KB, 64 connections", "forward", "/files/50KB", 64, FORWARDERS,
-        (Floor("cpu", "nginx", 1.3, 1.1), Floor("cpu", "haproxy", 1.0)),
-    ),
-    Row(
-        "get-10MB", "forwarding 10 MB, 64 connections", "forward", "/files/10MB", 64, FORWARDERS,
+HITS = (
+    Load(
+        "hit-64", "warm hit, 2.5 KB, 64 connections", CACHES,
         (
-            Floor("cpu", "nginx", 1.3, 1.1), Floor("cpu", "haproxy", 1.0),
-            Floor("peak", "nginx", 1.0), Floor("peak", None, 80 * 2**20, 32 * 2**20),
+            Floor("cpu", "nginx", 0.75, 0.55), Floor("cpu", "haproxy", 0.85, 0.65),
+            Floor("cpu", "varnish", 0.45, 0.35), Floor("cpu", "trafficserver", 0.45, 0.35),
         ),
-        download=10_000_000,
+        Bodies.small, 64,
     ),
-    Row(
-        "post-1MB", "forwarding uploads of 1 MB, 16 connections", "forward", "/api/Lot/1/images", 16, FORWARDERS,
-        (Floor("cpu", "haproxy", 0.9, 0.8),), method="POST", upload=1_000_000,
+    Load(
+        "hit-1", "warm hit, 2.5 KB, 1 connection", CACHES, (Floor("p50", "haproxy", 1.0, 0.9),), Bodies.small, 1
+    ),
+    Load(
+        "hit-512", "warm hit, 2.5 KB, 512 connections", CACHES,
+        (Floor("cpu", "nginx", 0.75, 0.5), Floor("p99", "haproxy", 1.0, 0.5)),
+        Bodies.small, 512,
+    ),
+    Load(
+        "close-64", "warm hit, 2.5 KB, each request on a connection of its own, 64 at a time", FORWARDERS,
+        (Floor("cpu", "haproxy", 1.0),),
+        Bodies.small, 64, closes=True,
+    ),
+    Load(
+        "large-64", "warm hit, the same 49 KB of all, 64 connections", CACHES,
+        (Floor("cpu", "nginx", 1.05, 0.85), Floor("cpu", "haproxy", 0.7)),
+        Bodies.large, 64,
+    ),
+    Load(
+        "whole-64", "the same question answered: by 2.5 KB of ours, by the API's 49 KB of theirs", CACHES,
+        (Floor("cpu", "nginx", 0.65, 0.5),),
+        Bodies.small, 64, peers_target=Bodies.whole,
     ),
 )  # fmt: skip
+
+FORWARDING = (
+    Load(
+        "get-1KB", "forwarding 1 KB, 64 connections", FORWARDERS,
+        (Floor("cpu", "haproxy", 1.25, 1.05),),
+        "/files/1KB", 64,
+    ),
+    Load(
+        "get-50KB", "forwarding 50 KB, 64 connections", FORWARDERS,
+        (Floor("cpu", "nginx", 1.3, 1.1), Floor("cpu", "haproxy", 1.0)),
+        "/files/50KB", 64,
+    ),
+    Load(
+        "get-10MB", "forwarding 10 MB, 64 connections", FORWARDERS,
+        (
+            Floor("cpu", "nginx", 1.3, 1.1), Floor("cpu", "haproxy", 1.0),
+            Floor("peak", "nginx", 1.0), Floor("peak", None, 80 * MIB, 32 * MIB),
+        ),
+        "/files/10MB", 64, download=10_000_000,
+    ),
+    Load(
+        "post-1MB", "forwarding uploads of 1 MB, 16 connections", FORWARDERS,
+        (Floor("cpu", "haproxy", 0.9, 0.8),),
+        "/api/Lot/1/images", 16, method="POST", upload=1_000_000,
+    ),
+)  # fmt: skip
+
+START = Row(
+    "start", "from the start of the process to the first 200", CACHES, (Floor("started", "nginx", 0.6, 0.4),)
+)
+IDLE = Row(
+    "idle", "memory, without load and with unused connections that have had an answer", CACHES,
+    (
+        Floor("idle", None, 12 * MIB, 8 * MIB),
+        Floor("each_of_some", None, 16 * 1024, 3 * 1024), Floor("each_of_many", None, 16 * 1024, 3 * 1024),
+    ),
+)  # fmt: skip
+
+ROWS: tuple[Row, ...] = (*HITS, *FORWARDING, START, IDLE)

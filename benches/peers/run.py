@@ -1,135 +1,191 @@
-"""Compares catproxy with nginx, HAProxy, Varnish and Traffic Server."""
+"""Compares catproxy with nginx, HAProxy, Varnish and Traffic Server: `make bench-peers`, about 9 minutes.
+
+    run.py --ours PROGRAM [--before PROGRAM] [--only ROWS] [--against PEERS] [--rounds N] [--seconds N]
+
+What is compared. Each server runs as tuned as we know how (`configurations/`), with one worker on one CPU; wrk with one
+thread and the origin, an nginx, are on another. Rows are run in rounds, a second or two for each server in turn, so that
+all of a round meet the same machine. The peers cache the very bytes that catproxy sends (row `whole-64` aside: there they
+answer with the page as the API has it, which is what a cache must send that does not project). Before a row each server is
+seen to send the right bytes, and a cache not to ask the origin. Each request has a token of 1 KB: catproxy checks it, the
+peers do not. catproxy has a real redis-server beside it, and warm reads come from its copies (`detail=near`).
+
+How to read it. *CPU s per 1M* is the CPU time of all threads and processes of the server, of the kernel for it too, for a
+million requests; that of Redis is not in it, which is asked for nothing by a warm read. It is the figure to judge by:
+*ours / theirs* is the median of the ratios within each round, with `!` where a floor does not hold. wrk sends the next
+request when an answer has come, so requests/s, p50 and p99 at 64 and 512 connections say how a full core queues; only at 1
+connection p50 is the time that an answer takes. Memory is the peak while the row ran, in MiB of resident pages, those that
+processes share counted for each; HAProxy's holds its whole cache from the start. Do not compare absolute figures of
+different runs, nor ratios that differ by less than 5 %: the machine is never quiet.
+
+At the end stands what must hold, by the median, and the range of the rounds. Exit code 1 where some of it does not, 2
+where it could not be measured. A run of everything writes all samples to `results/peers.json` and draws `charts/peers.svg`
+for README; one that is restricted by any option only prints.
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import load
-from bodies import FEW, SELLERS
+import idle
+from chart import drawn
+from compare import progress, publish, samples
+from figures import Samples, Verdict, verdicts
 from ground import CannotRun, Ground
-from load import Sample
 from programs import stop_in_order
-from rows import OURS, ROWS, Row
+from results import written
+from rows import BEFORE, CACHES, FORWARDING, HITS, IDLE, OURS, ROWS, START, Load, Row
 from servers import Server, Servers
+from table import block, judged
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "peers.json"
+CHART = HERE.parent.parent / "charts" / "peers.svg"
+ROUNDS, SECONDS = 5, 2
 
 
-def publish(servers: Servers, ours: Server) -> None:
-    """The peers are given the bytes that ours sends."""
-    for target, size in ((servers.bodies.small, FEW), (servers.bodies.large, SELLERS)):
-        servers.bodies.sent(size, near(ours, target))
+@dataclass
+class Run:
+    """One run: what was asked for, and what has been found so far."""
+
+    flags: argparse.Namespace
+    ground: Ground
+    servers: Servers
+    found: dict[str, Samples] = field(default_factory=dict)
+    judged: list[Verdict] = field(default_factory=list)
+
+    def everything(self) -> None:
+        self.loads(HITS, self.servers.cache)
+        self.loads(FORWARDING, self.servers.forwarder)
+        self.fresh(START, self.flags.rounds, lambda name: idle.start(self.servers, name))
+        self.fresh(IDLE, 1, lambda name: idle.idle(self.ground, self.servers, name))
+
+    def loads(self, rows: Sequence[Load], start: Callable[[str], Server]) -> None:
+        """Rows whose servers run side by side."""
+        chosen = [row for row in rows if self.chosen(row)]
+        wanted = {name for row in chosen for name in self.taking_part(row)}
+        running: dict[str, Server] = {}
+        for name in (one for one in (OURS, BEFORE, *CACHES[1:]) if one in wanted):
+            progress(f"starting {name}")
+            running[name] = start(name)
+            if name == OURS and rows is HITS:
+                publish(self.servers, running[name])
+        for row in chosen:
+            among = {name: running[name] for name in self.taking_part(row)}
+            self.tell(row, samples(self.ground, self.servers, among, row, self.flags.rounds, self.flags.seconds))
+        for server in running.values():
+            server.end()
+
+    def fresh(self, row: Row, rounds: int, measured: Callable[[str], object]) -> None:
+        """A row whose servers are started anew each time."""
+        if not self.chosen(row):
+            return
+        names = self.taking_part(row)
+        if not self.found:
+            self.bytes_for_peers()
+        samples: dict[str, list[object]] = {name: [] for name in names}
+        for turn in range(rounds):
+            for name in names:
+                progress(f"{row.name}: round {turn + 1} of {rounds}, {name}")
+                samples[name].append(measured(name))
+        progress("")
+        self.tell(row, samples)
+
+    def bytes_for_peers(self) -> None:
+        ours = self.servers.cache(OURS)
+        publish(self.servers, ours)
+        ours.end()
+
+    def chosen(self, row: Row) -> bool:
+        only = self.flags.only
+        return not only or any(row.name.startswith(name) for name in only)
+
+    def taking_part(self, row: Row) -> list[str]:
+        before = [BEFORE] if BEFORE in self.servers.programs else []
+        return [OURS, *before, *(name for name in row.servers[1:] if name in self.flags.against)]
+
+    def tell(self, row: Row, samples: Samples) -> None:
+        self.found[row.name] = samples
+        self.judged += verdicts(row, samples)
+        print(block(row, samples), end="\n\n", flush=True)
 
 
-def near(server: Server, target: str) -> bytes:
-    """What catproxy answers once it has a copy of its own."""
-    for _ in range(5):
-        status, fields, body = server.get(target)
-        if status == 200 and "detail=near" in fields.get("cache-status", ""):
-            return body
-    raise CannotRun(f"{server.name} has no copy of {target}: {status}, {fields.get('cache-status')}")
+def arguments() -> argparse.Namespace:
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ours", type=a_program, required=True, help="the catproxy to compare")
+    parser.add_argument("--before", type=a_program, help="another build of it, which runs beside it")
+    parser.add_argument(
+        "--only", type=words, default=[], metavar="ROWS",
+        help=f"rows, by the beginning of their names, with commas between: {', '.join(names)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", type=words, default=list(CACHES[1:]), metavar="PEERS",
+        help=f"with whom, with commas between: {', '.join(CACHES[1:])}",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, help=f"of each row [{ROUNDS}]")
+    parser.add_argument("--seconds", type=positive, default=SECONDS, help=f"of load in each, whole ones [{SECONDS}]")
+    flags = parser.parse_args()
+    for name in flags.only:
+        if not any(known.startswith(name) for known in names):
+            parser.error(f"there is no row {name}; there are {', '.join(names)}")
+    for name in flags.against:
+        if name not in CACHES[1:]:
+            parser.error(f"there is no peer {name}; there are {', '.join(CACHES[1:])}")
+    return flags
 
 
-def warm(servers: Servers, server: Server, row: Row) -> None:
-    """Sees that a server answers from its cache and with the right bytes."""
-    target = row.target_of(server.name)
-    body = near(server, target) if server.name in servers.programs else server.get(target)[2]
-    size = target.rpartition("=")[2]
-    wanted = servers.bodies.folder / ("upstream" if "/whole/" in target else "sent") / size
-    if body != wanted.read_bytes():
-        raise CannotRun(f"{row.name}: {server.name} sends {len(body)} bytes that are not those of {wanted}")
-    before = servers.asked()
-    for _ in range(3):
-        server.get(target)
-    if (asked := servers.asked() - before) > 1:
-        raise CannotRun(f"{row.name}: {server.name} does not answer from its cache: it asked {asked - 1} times of 3")
+def words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
 
 
-def compare(ground: Ground, servers: Servers, running: dict[str, Server], row: Row, rounds: int, seconds: float) -> dict[str, list[Sample]]:
-    names = [name for name in row.servers if name in running]
-    if "before" in running:
-        names.insert(1, "before")
-    samples: dict[str, list[Sample]] = {name: [] for name in names}
-    if row.group == "cache":
-        for name in names:
-            warm(servers, running[name], row)
-    for turn in range(rounds):
-        # Each is first, and last, once in a while.
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
-            print(f"\r\x1b[K{row.name}: round {turn + 1} of {rounds}, {name}", end="", file=sys.stderr, flush=True)
-            samples[name].append(load.sample(ground, running[name], row, row.target_of(name), seconds))
-    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    return samples
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
-def median(samples: list[Sample], what: str) -> float:
-    return statistics.median(getattr(one, what) for one in samples)
+def a_program(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is not there; `cargo build --release` makes target/release/catproxy")
+    return path
 
 
-def ratio(ours: list[Sample], peers: list[Sample], what: str) -> float:
-    return statistics.median(getattr(a, what) / getattr(b, what) for a, b in zip(ours, peers, strict=True))
-
-
-def show(row: Row, samples: dict[str, list[Sample]]) -> None:
-    print(f"\n{row.name}: {row.title}")
-    print(f"  {'':14}{'CPU s/M':>9}{'of it user':>12}{'ours':>7}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'RSS MiB':>9}{'peak':>7}{'MB/s':>7}")
-    ours = samples[OURS]
-    for name, own in samples.items():
-        times = "" if name == OURS else f"{ratio(ours, own, 'cpu'):.2f}"
-        print(
-            f"  {name:14}{median(own, 'cpu'):9.1f}{median(own, 'user'):12.1f}{times:>7}{median(own, 'requests_per_second'):9.0f}"
-            f"{median(own, 'p50') / 1000:9.3f}{median(own, 'p99') / 1000:9.2f}{median(own, 'resident') / 2**20:9.1f}"
-            f"{median(own, 'peak') / 2**20:7.1f}{median(own, 'bytes_per_second') / 1e6:7.0f}"
-        )
-    for floor in row.floors:
-        if floor.peer is not None and floor.peer not in samples:
-            continue
-        value = ratio(ours, samples[floor.peer], floor.measure) if floor.peer else median(ours, floor.measure)
-        mark = "holds" if value <= floor.floor else "DOES NOT HOLD"
-        print(f"    {floor.measure} / {floor.peer}: {value:.2f}, at most {floor.floor:.2f}: {mark}")
-    sys.stdout.flush()
+def is_whole(flags: argparse.Namespace) -> bool:
+    """Whether what README shows may be replaced by this run."""
+    shortened = flags.rounds < ROUNDS or flags.seconds < SECONDS
+    return not (flags.only or flags.before or shortened or set(flags.against) != set(CACHES[1:]))
 
 
 def main() -> int:
     stop_in_order()
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--ours", type=Path, required=True)
-    parser.add_argument("--before", type=Path)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--against", default="")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
-    flags = parser.parse_args()
-    only = [name for name in flags.only.split(",") if name]
-    rows = [row for row in ROWS if not only or any(row.name.startswith(name) for name in only)]
+    flags = arguments()
     try:
         with ExitStack() as stack:
             ground = Ground(stack)
-            servers = Servers(ground, flags.ours.resolve(), flags.before and flags.before.resolve())
-            for group in ("cache", "forward"):
-                chosen = [row for row in rows if row.group == group]
-                if not chosen:
-                    continue
-                names = {name for row in chosen for name in row.servers}
-                if flags.against:
-                    names &= {OURS, *flags.against.split(",")}
-                start = servers.cache if group == "cache" else servers.forwarder
-                running = {OURS: start(OURS)}
-                if group == "cache":
-                    publish(servers, running[OURS])
-                for name in [*(n for n in servers.programs if n != OURS), *(n for n in ("nginx", "haproxy", "varnish", "trafficserver") if n in names)]:
-                    running[name] = start(name)
-                for row in chosen:
-                    show(row, compare(ground, servers, running, row, flags.rounds, flags.seconds))
-                for server in running.values():
-                    server.end()
+            if not ground.alone:
+                print("there is only one CPU here: the load takes from what it measures\n", file=sys.stderr)
+            run = Run(flags, ground, Servers(ground, flags.ours, flags.before))
+            run.everything()
+            print(judged(run.judged))
+            if is_whole(flags):
+                written(RESULTS, run.servers, run.found, run.judged, flags.rounds, flags.seconds)
+                CHART.parent.mkdir(exist_ok=True)
+                CHART.write_text(drawn(run.found))
+                print(f"\nwritten: {RESULTS} and {CHART}")
     except CannotRun as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    return 0 if all(verdict.holds for verdict in run.judged) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""What is kept of a whole run: every sample, on which machine, of which versions."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from figures import Samples, Verdict
+from ground import program
+from rows import ROWS
+from servers import Servers
+
+VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
+
+
+def written(
+    path: Path, servers: Servers, rows: Mapping[str, Samples], judged: Sequence[Verdict], rounds: int, seconds: int
+) -> None:
+    """Writes it as JSON. Times are in microseconds, sizes in bytes, `cpu` is of a request."""
+    titles = {row.name: row.title for row in ROWS}
+    kept = {
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {"cpu": _cpu(), "kernel": platform.release(), "system": _system()},
+        "versions": _versions(servers),
+        "rounds": rounds,
+        "seconds": seconds,
+        "rows": {
+            name: {
+                "title": titles[name],
+                "samples": {server: [_rounded(asdict(sample)) for sample in own] for server, own in samples.items()},
+            }
+            for name, samples in rows.items()
+        },
+        "floors": [
+            {
+                "row": verdict.row,
+                **asdict(verdict.floor),
+                **_rounded({"is": verdict.value, "least": verdict.least, "most": verdict.most}),
+                "holds": verdict.holds,
+            }
+            for verdict in judged
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in values.items()}
+
+
+def _versions(servers: Servers) -> dict[str, str]:
+    asked = {
+        "catproxy": [str(servers.programs["catproxy"]), "--version"],
+        "nginx": [program("nginx"), "-v"],
+        "haproxy": [program("haproxy"), "-v"],
+        "varnish": [program("varnishd"), "-V"],
+        "trafficserver": [program("traffic_server"), "-V"],
+        "redis": [program("redis-server"), "--version"],
+        "wrk": [program("wrk"), "-v"],
+    }
+    return {name: _version(command) for name, command in asked.items()}
+
+
+def _version(command: Sequence[str]) -> str:
+    run = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    found = VERSION.search(run.stdout + run.stderr)
+    return found[0] if found else "unknown"
+
+
+def _cpu() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _system() -> str:
+    return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
