@@ -1,7 +1,7 @@
 """What is served: a list of made-up sellers as the API has them, and files to forward.
 
-A seller comes with all its catalogs, about 2 KB; a projected one has about 100 bytes. So a page of 25 is 2.5 KB projected
-and 49 KB whole, and a projected page of 500 is 49 KB again.
+A seller comes with all its catalogs, about 2 KB; a projected one has about 100 bytes. So a page of 25 is 2.5 KB
+projected and 48 KB whole, and a projected page of 500 is 49 KB again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ TOKEN = "".join(random.Random(1).choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl
 SELLERS = 500
 FEW = 25
 NAMES = ("Ashgrove", "Bellweather", "Castellane", "Dunmore", "Ellingham", "Fairbanks", "Godolphin", "Hartwell")
-TRADES = ("Auctions & Appraisals of Savannah", "Fine Art Auctioneers, LLC", "Antiques & Collectibles", "Estate Sales Inc.")
+TRADES = (
+    "Auctions & Appraisals of Savannah",
+    "Fine Art Auctioneers, LLC",
+    "Antiques & Collectibles",
+    "Estate Sales Inc.",
+)
+SEASONS = ("Spring", "Summer", "Autumn", "Winter")
 FILES = {"1KB": 1_000, "50KB": 50_000, "10MB": 10_000_000}
 
 
@@ -75,7 +81,7 @@ def _catalog(chance: random.Random, seller: int, place: int) -> dict[str, object
         "customerCatalogId": str(chance.randint(100_000, 999_999)),
         "agent": None,
         "agentCompanyIds": [],
-        "title": f"{chance.choice(('Spring', 'Summer', 'Autumn', 'Winter'))} Sale of {chance.choice(TRADES)}, Part {place}",
+        "title": f"{chance.choice(SEASONS)} Sale of {chance.choice(TRADES)}, Part {place}",
         "startDate": f"2031-{month:02}-{day:02}T10:00:00Z",
         "endDate": f"2031-{month:02}-{day:02}T18:00:00Z",
         "isCompleted": False,

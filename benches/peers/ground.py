@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Ground:
         """Starts a program on one CPU. What it says is in its log."""
         with self.log(name).open("wb") as log:
             process = subprocess.Popen(
-                ["taskset", "-c", str(cpu), *command],
+                [program("taskset"), "-c", str(cpu), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -89,9 +89,21 @@ def configured(template: str, target: Path, **settings: object) -> Path:
 
 
 def program(name: str) -> str:
-    """Where a program is; Debian has servers where only root looks."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    found = shutil.which(name, path=path)
+    """Where a program is."""
+    found = _found(name)
     if found is None:
-        raise CannotRun(f"{name} is not here: `make bench-peers` installs it from Debian's packages, as root")
+        raise CannotRun(f"{name} is not here: `make bench-peers`, as root, installs it from Debian's packages")
     return found
+
+
+def all_here(names: Iterable[str]) -> None:
+    """Says at once what is missing of them."""
+    missing = [name for name in names if _found(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        raise CannotRun(f"not here: {names}; `make bench-peers`, as root, installs Debian's packages of them")
+
+
+def _found(name: str) -> str | None:
+    # Debian has servers where only root looks.
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

@@ -35,6 +35,8 @@ class Idle:
     #: For each connection of `SOME`, and of as many more as files may be open, up to `MANY`.
     each_of_some: float
     each_of_many: float
+    #: How many those are.
+    many: float
 
 
 def many(ground: Ground) -> int:
@@ -65,7 +67,7 @@ def idle(ground: Ground, servers: Servers, name: str) -> Idle:
             time.sleep(SETTLED)
             held.append((measure.resident(server.process.pid) - alone) / count)
     server.end()
-    return Idle(alone, *held)
+    return Idle(alone, *held, opened)
 
 
 def _answered(server: Server) -> socket.socket:

@@ -48,8 +48,8 @@ def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
     if requests == 0 or said["status"] or said["broken"] or said["timeout"]:
         raise CannotRun(
             f"{row.name}: {server.name} answered {requests:.0f} requests, {said['status']} of them with an error;"
-            f" {said['broken']} connections broke, and {said['timeout']} answers took longer than {TIMEOUT} s. It said:\n"
-            + ground.said(server.name)
+            f" {said['broken']} connections broke, and {said['timeout']} answers took longer than {TIMEOUT} s."
+            f" It said:\n{ground.said(server.name)}"
         )
     return Sample(
         cpu=1e6 * (after.cpu - before.cpu) / requests,
@@ -66,7 +66,7 @@ def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
 def wrk(ground: Ground, row: Load, url: str, seconds: int) -> dict[str, float]:
     """Lets wrk ask, with one thread, and gives what it counted."""
     command = [
-        "taskset", "-c", str(ground.load_cpu), program("wrk"), "-t1", f"-c{row.connections}", f"-d{seconds}s",
+        program("taskset"), "-c", str(ground.load_cpu), program("wrk"), "-t1", f"-c{row.connections}", f"-d{seconds}s",
         "--timeout", f"{TIMEOUT}s", "-H", f"Authorization: Bearer {TOKEN}",
         *(["-H", "Connection: close"] if row.closes else []),
         "-s", str(SCRIPT), url, "--", row.method, str(row.upload),

@@ -10,12 +10,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from figures import Samples, Verdict
 from ground import program
 from rows import ROWS
 from servers import Servers
 
+NUMBERS = re.compile(r"\[[\s\d.,]+\]")
 VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 
@@ -33,7 +35,7 @@ def written(
         "rows": {
             name: {
                 "title": titles[name],
-                "samples": {server: [_rounded(asdict(sample)) for sample in own] for server, own in samples.items()},
+                "samples": {server: _columns(own) for server, own in samples.items()},
             }
             for name, samples in rows.items()
         },
@@ -48,7 +50,15 @@ def written(
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(kept, indent=1) + "\n")
+    # A measure's rounds on one line.
+    text = NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(kept, indent=1))
+    path.write_text(text + "\n")
+
+
+def _columns(samples: Sequence[Any]) -> dict[str, list[float]]:
+    """A measure's values in all rounds."""
+    rows = [asdict(sample) for sample in samples]
+    return {measure: [round(row[measure], 3) for row in rows] for measure in rows[0]}
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -1,25 +1,26 @@
-"""Compares catproxy with nginx, HAProxy, Varnish and Traffic Server: `make bench-peers`, about 9 minutes.
+"""Compares catproxy with nginx, HAProxy, Varnish and Traffic Server: `make bench-peers`, 8 to 9 minutes.
 
     run.py --ours PROGRAM [--before PROGRAM] [--only ROWS] [--against PEERS] [--rounds N] [--seconds N]
 
-What is compared. Each server runs as tuned as we know how (`configurations/`), with one worker on one CPU; wrk with one
-thread and the origin, an nginx, are on another. Rows are run in rounds, a second or two for each server in turn, so that
-all of a round meet the same machine. The peers cache the very bytes that catproxy sends (row `whole-64` aside: there they
-answer with the page as the API has it, which is what a cache must send that does not project). Before a row each server is
-seen to send the right bytes, and a cache not to ask the origin. Each request has a token of 1 KB: catproxy checks it, the
-peers do not. catproxy has a real redis-server beside it, and warm reads come from its copies (`detail=near`).
+What is compared. Each server is set as fast as we know how (`configurations/`), with one worker, on one CPU; wrk with
+one thread and the origin, an nginx, are on another. A row is measured in rounds: two seconds of load on each server
+in turn, so that all of a round meet the same machine. The peers cache the very bytes that catproxy sends; only in the
+row `whole-64` they have the page as the API sends it, which is what a cache must send that does not project. Before a
+row each server is seen to send the right bytes, and a cache not to ask the origin. Each request has a token of 1 KB:
+catproxy checks it, the peers do not. catproxy has a real redis-server beside it, and its warm reads come from copies
+in the process (`detail=near`).
 
-How to read it. *CPU s per 1M* is the CPU time of all threads and processes of the server, of the kernel for it too, for a
-million requests; that of Redis is not in it, which is asked for nothing by a warm read. It is the figure to judge by:
-*ours / theirs* is the median of the ratios within each round, with `!` where a floor does not hold. wrk sends the next
-request when an answer has come, so requests/s, p50 and p99 at 64 and 512 connections say how a full core queues; only at 1
-connection p50 is the time that an answer takes. Memory is the peak while the row ran, in MiB of resident pages, those that
-processes share counted for each; HAProxy's holds its whole cache from the start. Do not compare absolute figures of
-different runs, nor ratios that differ by less than 5 %: the machine is never quiet.
+How to read it. *CPU s per 1M*: seconds of CPU time for a million requests, of all the server's threads and processes
+and of the kernel for them; Redis is not in it, which warm reads do not ask. It is the figure to judge by: *ours /
+theirs* is the median of the ratios within each round, and `!` stands where a floor does not hold. wrk sends its next
+request when an answer has come, so at 64 and 512 connections requests/s, p50 and p99 say how a full core queues; at 1
+connection p50 is what an answer takes. *memory*: the most that was resident during the row, pages that processes
+share counted for each; HAProxy's has its whole cache in it from the start. Do not compare absolute figures of
+different runs, nor ratios that differ by less than 5 %.
 
-At the end stands what must hold, by the median, and the range of the rounds. Exit code 1 where some of it does not, 2
-where it could not be measured. A run of everything writes all samples to `results/peers.json` and draws `charts/peers.svg`
-for README; one that is restricted by any option only prints.
+At the end stands what must hold, by the median, with the range of the rounds. Exit code 1: some of it does not; 2: it
+could not be measured. A whole run writes every sample to `results/peers.json` and draws `charts/peers.svg`, which
+README shows; one that any option restricts only prints.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import idle
 from chart import drawn
 from compare import progress, publish, samples
 from figures import Samples, Verdict, verdicts
-from ground import CannotRun, Ground
+from ground import CannotRun, Ground, all_here
 from programs import stop_in_order
 from results import written
 from rows import BEFORE, CACHES, FORWARDING, HITS, IDLE, OURS, ROWS, START, Load, Row
@@ -46,6 +47,9 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "peers.json"
 CHART = HERE.parent.parent / "charts" / "peers.svg"
 ROUNDS, SECONDS = 5, 2
+#: What everything stands on, the origin among it.
+NEEDED = ("nginx", "redis-server", "taskset", "wrk")
+PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "varnish": "varnishd", "trafficserver": "traffic_server"}
 
 
 @dataclass
@@ -167,6 +171,7 @@ def main() -> int:
     stop_in_order()
     flags = arguments()
     try:
+        all_here([*NEEDED, *(PROGRAMS[name] for name in flags.against)])
         with ExitStack() as stack:
             ground = Ground(stack)
             if not ground.alone:
@@ -179,7 +184,7 @@ def main() -> int:
                 CHART.parent.mkdir(exist_ok=True)
                 CHART.write_text(drawn(run.found))
                 print(f"\nwritten: {RESULTS} and {CHART}")
-    except CannotRun as error:
+    except (CannotRun, OSError) as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import measure
 from bodies import TOKEN, Bodies
 from ground import CannotRun, Ground, configured, program
 from programs import end, free_port
 
 #: How long a server may take to its first answer, in seconds.
 PATIENCE = 20
-#: Where `ours` and `before` run with one worker. A release that has an option of its own for it takes that.
-ONE_WORKER = {"TOKIO_WORKER_THREADS": "1", "CATPROXY_LOG": "warn"}
+#: How catproxy is told to run with one worker.
+ONE_WORKER = {"TOKIO_WORKER_THREADS": "1"}
 #: A Varnish thread serves one busy connection.
 VARNISH_THREADS = 700
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -87,6 +88,7 @@ class Servers:
         began = time.perf_counter()
         server = Server(name, start(port), port)
         self._first_answer(server, target, began)
+        measure.pin(server.process.pid, self.ground.proxy_cpu)
         return server
 
     def _first_answer(self, server: Server, target: str, began: float) -> None:

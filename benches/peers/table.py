@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from figures import Samples, Verdict, middle, ratios, verdicts
-from rows import BEFORE, IDLE, MIB, OURS, START, Row
+from rows import BEFORE, IDLE, MIB, OURS, START, Floor, Row
 
 NAMES = {
     OURS: "catproxy", BEFORE: "before", "nginx": "nginx", "haproxy": "HAProxy", "varnish": "Varnish",
@@ -49,6 +49,7 @@ COLUMNS = {
         Column(("unused", "MiB"), "idle", 9, 1, MIB),
         Column(("a connection", "of 1,000, KiB"), "each_of_some", 16, 1, 1024),
         Column(("of many,", "KiB"), "each_of_many", 11, 1, 1024),
+        Column(("of so", "many"), "many", 9),
     ),
 }
 
@@ -61,7 +62,8 @@ def block(row: Row, samples: Samples) -> str:
     for place in (0, 1):
         lines.append(" " * 17 + "".join(f"{column.heading[place]:>{column.width}} " for column in columns).rstrip())
     for name in samples:
-        lines.append(f"  {NAMES[name]:15}" + "".join(_cell(column, name, samples, missed) for column in columns).rstrip())
+        cells = "".join(_cell(column, name, samples, missed) for column in columns)
+        lines.append(f"  {NAMES[name]:15}{cells.rstrip()}")
     return "\n".join(line for line in lines if line.strip())
 
 
@@ -73,27 +75,29 @@ def _cell(column: Column, name: str, samples: Samples, missed: set[tuple[str, st
         value = median(ratios(samples, name, column.measure) or [0.0])
     else:
         value = middle(samples[name], column.measure) / column.unit
+    if not value:
+        return f"{'-':>{column.width}} "
     mark = (column.measure, name) in missed if column.is_ratio else ours and (column.measure, None) in missed
     return f"{value:{column.width},.{column.decimals}f}" + (MISSED if mark else " ")
 
 
 def judged(found: Sequence[Verdict]) -> str:
     """What must hold, a line each."""
-    lines = [f"{'must hold':38}{'is':>9}{'rounds':>16}{'floor':>9}{'goal':>8}"]
+    lines = [f"{'must hold':37}{'is':>10}{'rounds':>15}{'floor':>8}{'goal':>8}"]
     for verdict in found:
         floor = verdict.floor
         what = f"{verdict.row}: {MEASURES[floor.measure]}" + (f" / {NAMES[floor.peer]}'s" if floor.peer else "")
-        numbers = [_number(number, floor.peer) for number in (verdict.value, verdict.least, verdict.most, floor.floor)]
-        goal = _number(floor.goal, floor.peer) if floor.goal is not None else ""
+        unit, sign, form = _unit(floor)
+        value, least, most = (format(number / unit, form) for number in (verdict.value, verdict.least, verdict.most))
+        bounds = [format(bound / unit, form) if bound else "" for bound in (floor.floor, floor.goal)]
+        rounds = f"{least} to {most}" if verdict.least < verdict.most else ""
         word = "goal" if verdict.reaches_goal else "holds" if verdict.holds else "DOES NOT HOLD"
-        lines.append(
-            f"  {what:36}{numbers[0]:>9}{numbers[1] + ' to ' + numbers[2]:>16}{numbers[3]:>9}{goal:>8}  {word}"
-        )
+        lines.append(f"  {what:35}{value + sign:>10}{rounds:>15}{bounds[0]:>8}{bounds[1]:>8}  {word}")
     return "\n".join(lines)
 
 
-def _number(value: float, peer: str | None) -> str:
-    """A ratio; or bytes, in the unit that fits."""
-    if peer is not None:
-        return f"{value:.2f}"
-    return f"{value / MIB:.1f} MiB" if value >= MIB else f"{value / 1024:.1f} KiB"
+def _unit(floor: Floor) -> tuple[float, str, str]:
+    """Of a ratio, or of bytes as its floor has them: what one is, its sign, the format of numbers."""
+    if floor.peer is not None:
+        return 1, "", ".2f"
+    return (MIB, " MiB", ".1f") if floor.floor >= MIB else (1024, " KiB", ".1f")
