@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from contextlib import ExitStack
@@ -58,16 +59,28 @@ def idle(ground: Ground, servers: Servers, name: str) -> Idle:
     time.sleep(SETTLED)
     alone = measure.resident(server.process.pid)
     with ExitStack() as stack:
-        held: list[float] = []
-        opened = 0
-        for count in (SOME, many(ground)):
-            for _ in range(count - opened):
-                stack.enter_context(_answered(server))
-            opened = count
+        lines: list[socket.socket] = []
+
+        def each_of(count: int) -> float:
+            while len(lines) < count:
+                lines.append(stack.enter_context(_answered(server)))
             time.sleep(SETTLED)
-            held.append((measure.resident(server.process.pid) - alone) / count)
+            return (measure.resident(server.process.pid) - alone) / count
+
+        found = Idle(alone, each_of(SOME), each_of(many(ground)), len(lines))
+        closed = _readable(lines)
+        if closed:
+            raise CannotRun(f"{name} closed {closed} of {len(lines)} unused connections")
     server.end()
-    return Idle(alone, *held, opened)
+    return found
+
+
+def _readable(lines: list[socket.socket]) -> int:
+    """Of how many connections there is something to read: all answers were taken, so it is their end."""
+    poll = select.poll()
+    for line in lines:
+        poll.register(line, select.POLLIN)
+    return len(poll.poll(0))
 
 
 def _answered(server: Server) -> socket.socket:

@@ -14,7 +14,7 @@ from typing import Any
 
 from figures import Samples, Verdict
 from ground import program
-from rows import ROWS
+from rows import OURS, ROWS
 from servers import Servers
 
 NUMBERS = re.compile(r"\[[\s\d.,]+\]")
@@ -67,7 +67,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 def _versions(servers: Servers) -> dict[str, str]:
     asked = {
-        "catproxy": [str(servers.programs["catproxy"]), "--version"],
+        OURS: [str(servers.programs[OURS]), "--version"],
         "nginx": [program("nginx"), "-v"],
         "haproxy": [program("haproxy"), "-v"],
         "varnish": [program("varnishd"), "-V"],

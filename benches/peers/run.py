@@ -63,6 +63,7 @@ class Run:
     judged: list[Verdict] = field(default_factory=list)
 
     def everything(self) -> None:
+        self.bytes_for_peers()
         self.loads(HITS, self.servers.cache)
         self.loads(FORWARDING, self.servers.forwarder)
         self.fresh(START, self.flags.rounds, lambda name: idle.start(self.servers, name))
@@ -76,8 +77,6 @@ class Run:
         for name in (one for one in (OURS, BEFORE, *CACHES[1:]) if one in wanted):
             progress(f"starting {name}")
             running[name] = start(name)
-            if name == OURS and rows is HITS:
-                publish(self.servers, running[name])
         for row in chosen:
             among = {name: running[name] for name in self.taking_part(row)}
             self.tell(row, samples(self.ground, self.servers, among, row, self.flags.rounds, self.flags.seconds))
@@ -89,8 +88,6 @@ class Run:
         if not self.chosen(row):
             return
         names = self.taking_part(row)
-        if not self.found:
-            self.bytes_for_peers()
         samples: dict[str, list[object]] = {name: [] for name in names}
         for turn in range(rounds):
             for name in names:
@@ -100,6 +97,7 @@ class Run:
         self.tell(row, samples)
 
     def bytes_for_peers(self) -> None:
+        """What they cache is what ours sends; and Redis has its entry from here on."""
         ours = self.servers.cache(OURS)
         publish(self.servers, ours)
         ours.end()

@@ -5,6 +5,7 @@ A server counts as started with its first 200. Configurations are in `configurat
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import measure
 from bodies import TOKEN, Bodies
 from ground import CannotRun, Ground, configured, program
 from programs import end, free_port
+from rows import BEFORE, OURS
 
 #: How long a server may take to its first answer, in seconds.
 PATIENCE = 20
@@ -60,7 +62,9 @@ class Servers:
         self.ground = ground
         self.origin_port, self.cached_port, self.redis_port = free_port(), free_port(), free_port()
         self.bodies = Bodies(ground.folder / "data")
-        self.programs = {"catproxy": ours} | ({"before": before} if before else {})
+        given = {OURS: ours} | ({BEFORE: before} if before else {})
+        # Copies: a build meanwhile must not change what is measured.
+        self.programs = {name: Path(shutil.copy(path, ground.room(name) / "catproxy")) for name, path in given.items()}
         self.origin = self._origin()
         self._redis()
 
@@ -107,7 +111,7 @@ class Servers:
 
     def _catproxy(self, name: str, port: int) -> subprocess.Popen[bytes]:
         path = configured("catproxy.toml", self.ground.folder / "catproxy.toml")
-        command = [
+        command: list[str | Path] = [
             self.programs[name], "serve", "--config", path,
             "--listen", f"127.0.0.1:{port}",
             "--upstream", f"http://127.0.0.1:{self.origin_port}",
@@ -135,10 +139,10 @@ class Servers:
     def _varnish(self, port: int) -> subprocess.Popen[bytes]:
         room = self.ground.room("varnish")
         path = configured("varnish.vcl", room / "varnish.vcl", origin=self.cached_port)
-        command = [
+        command: list[str | Path] = [
             program("varnishd"), "-F", "-n", room / "work", "-a", f"127.0.0.1:{port}", "-f", path,
             "-s", "malloc,256m", "-T", "none", "-j", "none",
-            "-p", "thread_pools=1", "-p", f"thread_pool_min={VARNISH_THREADS}",
+            "-p", "thread_pools=1", "-p", f"thread_pool_min={VARNISH_THREADS}", "-p", "timeout_idle=600",
         ]  # fmt: skip
         return self.ground.spawn("varnish", command, self.ground.proxy_cpu)
 
@@ -165,7 +169,7 @@ class Servers:
             folder=room, data=self.bodies.folder, port=self.origin_port, cached_port=self.cached_port,
             files=self.ground.files,
         )  # fmt: skip
-        command = [program("nginx"), "-e", "stderr", "-c", path]
+        command: list[str | Path] = [program("nginx"), "-e", "stderr", "-c", path]
         origin = Server("origin", self.ground.spawn("origin", command, self.ground.load_cpu), self.origin_port)
         self._first_answer(origin, "/files/1KB", time.perf_counter())
         return origin
