@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,18 @@ class Sample:
     #: Bytes in memory afterwards, and at most meanwhile.
     resident: float
     peak: float
+    #: What others than this server had of its CPU, 0 to 1.
+    others: float
 
 
 def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
     process = server.process.pid
     measure.forget_peak(process)
-    before = measure.cost(process)
+    before, busy, began = measure.cost(process), measure.busy(ground.proxy_cpu), time.monotonic()
     said = wrk(ground, row, server.url(row.target_of(server.name)), seconds)
     after = measure.cost(process)
+    took = time.monotonic() - began
+    others = measure.busy(ground.proxy_cpu) - busy - (after.cpu - before.cpu)
     requests = said["bytes"] / row.download if row.download else said["requests"]
     if requests == 0 or said["status"] or said["broken"] or said["timeout"]:
         raise CannotRun(
@@ -60,6 +65,7 @@ def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
         bytes=said["bytes"] / requests,
         resident=measure.resident(process),
         peak=measure.resident(process, "VmHWM"),
+        others=max(0.0, others / took),
     )
 
 

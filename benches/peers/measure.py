@@ -51,6 +51,14 @@ def cost(process: int) -> Cost:
     return Cost(cpu, user)
 
 
+def busy(cpu: int) -> float:
+    """Seconds for which a CPU has done something for anybody."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    counts = next(line.split()[1:] for line in lines if line.startswith(f"cpu{cpu} "))
+    # All but what it was idle, or idle while a disk worked; guests are counted in another one already.
+    return sum(int(count) for place, count in enumerate(counts[:8]) if place not in (3, 4)) * TICK
+
+
 def resident(process: int, what: str = "VmRSS") -> int:
     """Bytes in memory now, or with `VmHWM` at most since the peak was forgotten. Pages that processes share count for
     each."""

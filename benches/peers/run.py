@@ -16,7 +16,8 @@ theirs* is the median of the ratios within each round, and `!` stands where a fl
 request when an answer has come, so at 64 and 512 connections requests/s, p50 and p99 say how a full core queues; at 1
 connection p50 is what an answer takes. *memory*: the most that was resident during the row, pages that processes
 share counted for each; HAProxy's has its whole cache in it from the start. Do not compare absolute figures of
-different runs, nor ratios that differ by less than 5 %.
+different runs, nor ratios that differ by less than 5 %. The last line says how quiet the machine was: on a busy one
+only ratios of CPU time, and memory, are worth something.
 
 At the end stands what must hold, by the median, with the range of the rounds. Exit code 1: some of it does not; 2: it
 could not be measured. A whole run writes every sample to `results/peers.json` and draws `charts/peers.svg`, which
@@ -31,6 +32,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import idle
 from chart import drawn
@@ -47,6 +49,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "peers.json"
 CHART = HERE.parent.parent / "charts" / "peers.svg"
 ROUNDS, SECONDS = 5, 2
+#: Of a CPU, what others may have of it without being seen in p50, p99 and requests/s.
+QUIET = 0.05
 #: What everything stands on, the origin among it.
 NEEDED = ("nginx", "redis-server", "taskset", "wrk")
 PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "varnish": "varnishd", "trafficserver": "traffic_server"}
@@ -109,6 +113,16 @@ class Run:
     def taking_part(self, row: Row) -> list[str]:
         before = [BEFORE] if BEFORE in self.servers.programs else []
         return [OURS, *before, *(name for name in row.servers[1:] if name in self.flags.against)]
+
+    def others(self) -> float | None:
+        """What others had of the proxies' CPU, over all samples of rows under load."""
+        shares = [
+            sample.others
+            for row in (*HITS, *FORWARDING)
+            for own in self.found.get(row.name, {}).values()
+            for sample in own
+        ]
+        return median(shares) if shares else None
 
     def tell(self, row: Row, samples: Samples) -> None:
         self.found[row.name] = samples
@@ -177,6 +191,9 @@ def main() -> int:
             run = Run(flags, ground, Servers(ground, flags.ours, flags.before))
             run.everything()
             print(judged(run.judged))
+            if (others := run.others()) is not None:
+                quiet = f"{QUIET:.0%} is quiet enough for times and requests/s"
+                print(f"\nothers had {others:.0%} of the proxies' CPU; {quiet}")
             if is_whole(flags):
                 written(RESULTS, run.servers, run.found, run.judged, flags.rounds, flags.seconds)
                 CHART.parent.mkdir(exist_ok=True)
