@@ -43,9 +43,11 @@ class Sample:
 
 def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
     process = server.process.pid
+    _seen_alive(ground, server, row)
     measure.forget_peak(process)
     before, busy, began = measure.cost(process), measure.busy(ground.proxy_cpu), time.monotonic()
     said = wrk(ground, row, server.url(row.target_of(server.name)), seconds)
+    _seen_alive(ground, server, row)
     after = measure.cost(process)
     took = time.monotonic() - began
     others = measure.busy(ground.proxy_cpu) - busy - (after.cpu - before.cpu)
@@ -67,6 +69,12 @@ def sample(ground: Ground, server: Server, row: Load, seconds: int) -> Sample:
         peak=measure.resident(process, "VmHWM"),
         others=max(0.0, others / took),
     )
+
+
+def _seen_alive(ground: Ground, server: Server, row: Load) -> None:
+    if (code := server.process.poll()) is not None:
+        said = ground.said(server.name)
+        raise CannotRun(f"{row.name}: {server.name} ended by itself with {code}. It said:\n{said}")
 
 
 def wrk(ground: Ground, row: Load, url: str, seconds: int) -> dict[str, float]:
