@@ -161,7 +161,22 @@ impl Admission {
         if let Mode::Open = self.mode {
             return Ok(Caller::Anyone { authorization: token::any(fields)? });
         }
-        let token = self.token(fields).ok_or(Reason::Token)?;
+        self.bearer(read, self.token(fields).ok_or(Reason::Token)?)
+    }
+
+    /// Who asks for this, if something is known of who sends this one `Authorization`.
+    #[must_use]
+    pub fn known(&self, read: &Read, authorization: &[u8]) -> Option<Caller> {
+        let differs = match self.mode {
+            Mode::Upstream { .. } => self.differs(read.index),
+            Mode::Jwks(_) => false,
+            Mode::Open => return None,
+        };
+        let token = self.vouches.known(authorization).filter(|_| !differs)?;
+        self.bearer(read, token).ok()
+    }
+
+    fn bearer(&self, read: &Read, token: Arc<Token>) -> Result<Caller, Reason> {
         let ticket = self.ticket(read, &token);
         if ticket.is_refused() { Err(Reason::Refused) } else { Ok(Caller::Bearer { token, ticket }) }
     }

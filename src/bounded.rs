@@ -9,6 +9,8 @@ use quick_cache::{OptionsBuilder, UnitWeighter, Weighter, sync::Cache};
 /// Such memory.
 pub type Bounded<K, V, W = UnitWeighter> = Cache<K, V, W, RandomState>;
 
+/// Room is made at once for so many values; for more when they come.
+const EXPECTED: usize = 1024;
 /// The parts, each with its share of the bound. Nothing larger than a share is kept, so they are few.
 const PARTS: u64 = 4;
 
@@ -23,11 +25,11 @@ where
     let mut options = OptionsBuilder::new();
     options
         .shards(usize::try_from(PARTS).unwrap_or(1))
-        .estimated_items_capacity(1024)
+        .estimated_items_capacity(EXPECTED)
         .weight_capacity(max_bytes);
     match options.build() {
         Ok(options) => Cache::with_options(options, weigher, RandomState::new(), Default::default()),
-        Err(_) => Cache::with(1024, max_bytes, weigher, RandomState::new(), Default::default()),
+        Err(_) => Cache::with(EXPECTED, max_bytes, weigher, RandomState::new(), Default::default()),
     }
 }
 
@@ -40,7 +42,7 @@ pub const fn largest(max_bytes: u64) -> u64 {
 /// At most so many values.
 #[must_use]
 pub fn by_count<K: Hash + Eq, V: Clone>(count: usize) -> Bounded<K, V> {
-    Cache::with(count, count as u64, UnitWeighter, RandomState::new(), Default::default())
+    Cache::with(count.min(EXPECTED), count as u64, UnitWeighter, RandomState::new(), Default::default())
 }
 
 #[cfg(test)]

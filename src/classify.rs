@@ -195,8 +195,7 @@ impl Classifier {
     /// What this request is. `body` says whether it has one, however empty it may turn out to be.
     #[must_use]
     pub fn classify(&self, method: &Method, uri: &Uri, fields: &HeaderMap, body: bool) -> Class {
-        // Few requests have any field of their own, so this is less than six lookups.
-        if fields.keys().any(|name| OVERRIDES.contains(name)) {
+        if overrides(fields) {
             return Class::Write(self.every_route());
         }
         match *method {
@@ -228,14 +227,16 @@ impl Classifier {
         if fields.contains_key(header::UPGRADE) {
             return Err(Reason::Upgrade);
         }
-        let asked = self.asked(uri)?;
-        if !accept::takes_json(fields) {
-            return Err(Reason::Accept);
+        read_of(self.asked(uri)?, fields)
+    }
+
+    /// What a GET without a body is, if it is a read and its target was understood before.
+    #[must_use]
+    pub fn again(&self, target: &str, fields: &HeaderMap) -> Option<Read> {
+        if overrides(fields) || fields.contains_key(header::UPGRADE) {
+            return None;
         }
-        if CONDITIONS.iter().any(|name| fields.contains_key(name)) {
-            return Err(Reason::Condition);
-        }
-        Ok(Read { asked, demand: Demand::read(fields)?, accepted: Accepted::read(fields)? })
+        read_of(self.understood.get(target)?, fields).ok()
     }
 
     fn asked(&self, uri: &Uri) -> Result<Arc<Asked>, Reason> {
@@ -279,6 +280,22 @@ impl Classifier {
     fn every_route(&self) -> Effect {
         Effect { routes: (0..self.routes.len()).collect(), partial: true }
     }
+}
+
+fn overrides(fields: &HeaderMap) -> bool {
+    // Few requests have any field of their own, so this is less than six lookups.
+    fields.keys().any(|name| OVERRIDES.contains(name))
+}
+
+/// What is asked for, as these fields want it.
+fn read_of(asked: Arc<Asked>, fields: &HeaderMap) -> Result<Read, Reason> {
+    if !accept::takes_json(fields) {
+        return Err(Reason::Accept);
+    }
+    if CONDITIONS.iter().any(|name| fields.contains_key(name)) {
+        return Err(Reason::Condition);
+    }
+    Ok(Read { asked, demand: Demand::read(fields)?, accepted: Accepted::read(fields)? })
 }
 
 /// Reads a target whose path is the route's.

@@ -77,6 +77,8 @@ pub struct Clients {
     pub streams: u32,
     /// Methods that are none of GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE are forwarded.
     pub other_methods: bool,
+    /// Plain requests whose answers are at hand are read and answered by a loop of our own; else hyper reads all.
+    pub hit_loop: bool,
     /// What is in flight may take this long once the process is told to stop.
     pub drain_timeout: Duration,
 }

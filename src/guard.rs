@@ -1,6 +1,9 @@
 //! What no proxy should pass is refused before anything else. Pure.
 
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderValue, Method, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::config::Clients;
 
@@ -56,8 +59,22 @@ pub fn check(
     if !is_path {
         return Err(Refusal::Target);
     }
-    let (bytes, allowed) =
-        (uri.path_and_query().map_or(0, |target| target.as_str().len()), limits.target_bytes);
+    check_length(uri.path_and_query().map_or("", PathAndQuery::as_str), limits)
+}
+
+/// Whether a GET over HTTP/1.1 may come in whose target is a path that was understood before.
+///
+/// # Errors
+/// Why not.
+pub fn check_again(target: &str, fields: &HeaderMap, limits: &Clients) -> Result<(), Refusal> {
+    match only_host(fields)? {
+        Some(host) if is_plain(host.as_bytes()) => check_length(target, limits),
+        _ => Err(Refusal::Host),
+    }
+}
+
+fn check_length(target: &str, limits: &Clients) -> Result<(), Refusal> {
+    let (bytes, allowed) = (target.len(), limits.target_bytes);
     if bytes > allowed { Err(Refusal::TargetLength { bytes, allowed }) } else { Ok(()) }
 }
 

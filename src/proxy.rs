@@ -9,7 +9,7 @@ mod usable;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -218,7 +218,7 @@ impl Proxy {
                 Class::Read(read) => {
                     let caller = self.caller(&read, request.headers());
                     if let Ok(caller) = &caller
-                        && let Some(answer) = self.at_once(&read, caller, &mut request)
+                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut())
                     {
                         return Either::Left(ready(answer));
                     }
@@ -230,6 +230,20 @@ impl Proxy {
         )
     }
 
+    /// The answer to a GET without a body, if its target and its one `Authorization` are known, and it is there.
+    /// `fields` are the others; an answer takes their room.
+    #[must_use]
+    pub fn at_hand(
+        &self,
+        target: &str,
+        authorization: &[u8],
+        mut fields: HeaderMap,
+    ) -> Option<Response<Body>> {
+        let read = self.0.classifier.again(target, &fields)?;
+        let caller = self.0.admission.known(&read, authorization)?;
+        if self.0.cache.is_too_large(&read) { None } else { self.at_once(&read, &caller, &mut fields) }
+    }
+
     /// Who asks for this, or why the request is to be forwarded.
     fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
         let caller = self.0.admission.caller(read, fields)?;
@@ -237,7 +251,7 @@ impl Proxy {
     }
 
     async fn forward(&self, request: Request<RequestBody>, reason: Reason) -> Response<Body> {
-        let sender = Sender::of(&self.0.classifier, &request);
+        let sender = Sender::of(&request);
         let began = Instant::now();
         let passed = self.0.forwarder.pass(request).await;
         // A client that breaks off says nothing of the upstream.
@@ -295,10 +309,14 @@ impl Proxy {
 
     /// What the upstream's answer to a forwarded request says about its token.
     fn heard(&self, sender: &Sender, status: StatusCode) {
-        let Some(token) = &sender.token else { return };
-        self.0.admission.heard(token, &sender.routes, status);
+        // Of the others nothing is to be learnt.
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return;
+        }
+        let Some(token) = sender.authorization.as_ref().and_then(token::bearer_in) else { return };
+        self.0.admission.heard(&token, &self.0.classifier.routes_at(sender.target.path()), status);
         for sibling in self.siblings() {
-            sibling.0.admission.heard(token, &sibling.0.classifier.all_routes(), status);
+            sibling.0.admission.heard(&token, &sibling.0.classifier.all_routes(), status);
         }
     }
 
@@ -329,12 +347,13 @@ fn is_refused(answer: &Response<Body>, partial: bool) -> bool {
 
 /// Who sent a forwarded request, for what its answer says about the token.
 struct Sender {
-    token: Option<Arc<str>>,
-    routes: Vec<usize>,
+    authorization: Option<HeaderValue>,
+    target: Uri,
 }
 
 impl Sender {
-    fn of(classifier: &Classifier, request: &Request<RequestBody>) -> Self {
-        Self { token: token::bearer(request.headers()), routes: classifier.routes_at(request.uri().path()) }
+    fn of(request: &Request<RequestBody>) -> Self {
+        let authorization = token::only(request.headers()).flatten().cloned();
+        Self { authorization, target: request.uri().clone() }
     }
 }

@@ -7,6 +7,7 @@ mod answers;
 mod converse;
 mod doors;
 mod heads;
+mod hits;
 pub mod reload;
 mod seat;
 mod seated;

@@ -167,6 +167,12 @@ impl Ui {
     }
 }
 
+/// Whether a target may be the frontend's.
+#[must_use]
+pub fn is_under(target: &str) -> bool {
+    target == "/" || target.starts_with("/ui")
+}
+
 fn whose<B>(request: &Request<B>) -> Whose {
     let path = request.uri().path();
     let is_browser = || {

@@ -14,12 +14,13 @@ mod connect;
 mod connection;
 mod pool;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::Instant,
 };
 
@@ -155,8 +156,14 @@ impl Upstream {
         }
     }
 
-    async fn send_fresh(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
-        self.send_on(self.dial().await?, request).await.map_err(|failed| failed.error)
+    /// Boxed: most requests find a connection, and need no room for this.
+    fn send_fresh(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>> + Send + '_>> {
+        Box::pin(
+            async move { self.send_on(self.dial().await?, request).await.map_err(|failed| failed.error) },
+        )
     }
 
     async fn dial(&self) -> Result<Connection, UpstreamError> {
@@ -200,7 +207,8 @@ impl Upstream {
             tokio::select! {
                 biased;
                 outcome = &mut answer => return Ok(outcome),
-                () = tokio::time::sleep_until(by) => {
+                // An upstream that never stops saying something leaves nothing of this task's budget for the clock.
+                () = unconstrained(tokio::time::sleep_until(by)) => {
                     if progress.due(head, body).is_some_and(|due| due <= Instant::now()) {
                         return Err(UpstreamError::Late(if progress.has_ended() { head } else { body }));
                     }

@@ -15,7 +15,13 @@ const TOKEN_BYTES: usize = 8 * 1024;
 /// spelling of the scheme.
 #[must_use]
 pub fn bearer(fields: &HeaderMap) -> Option<Arc<str>> {
-    let value = only(fields)??.to_str().ok()?;
+    bearer_in(only(fields)??)
+}
+
+/// [`bearer`] of a field that is the only one.
+#[must_use]
+pub fn bearer_in(field: &HeaderValue) -> Option<Arc<str>> {
+    let value = field.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let bearer = scheme.eq_ignore_ascii_case("bearer") && is_token(token) && token.len() <= TOKEN_BYTES;
     bearer.then(|| if scheme == "Bearer" { value.into() } else { format!("Bearer {token}").into() })
@@ -31,7 +37,8 @@ pub fn any(fields: &HeaderMap) -> Result<Option<Arc<str>>, Reason> {
 }
 
 /// The one `Authorization` field, if any; `None` where there are two.
-pub(super) fn only(fields: &HeaderMap) -> Option<Option<&HeaderValue>> {
+#[must_use]
+pub fn only(fields: &HeaderMap) -> Option<Option<&HeaderValue>> {
     let mut values = fields.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (first, None) => Some(first),

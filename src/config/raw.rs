@@ -40,6 +40,7 @@ pub(super) struct RawClients {
     pub(super) target_bytes: Option<Text>,
     pub(super) streams: Option<Number>,
     pub(super) other_methods: Option<Switch>,
+    pub(super) hit_loop: Option<Switch>,
     pub(super) drain_timeout: Option<Text>,
 }
 
@@ -214,6 +215,7 @@ impl RawClients {
             target_bytes: section.text("target-bytes", BYTES, problems),
             streams: section.number("streams", problems),
             other_methods: section.switch("other-methods", problems),
+            hit_loop: section.switch("hit-loop", problems),
             drain_timeout: section.text("drain-timeout", DURATION, problems),
         };
         section.finish(problems);

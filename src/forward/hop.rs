@@ -97,7 +97,8 @@ fn strip(fields: &mut HeaderMap, also: Option<HeaderName>) {
     if !fields.keys().any(ends_here) {
         return;
     }
-    let mut kept = HeaderMap::with_capacity(fields.len());
+    // What this proxy says itself will follow.
+    let mut kept = HeaderMap::with_capacity(fields.len() + 2);
     let mut last = None;
     for (name, value) in fields.drain() {
         // Only the first of several fields of one name comes with it.
@@ -109,13 +110,15 @@ fn strip(fields: &mut HeaderMap, also: Option<HeaderName>) {
     *fields = kept;
 }
 
-/// The names in all `Connection` lines.
+/// The names in all `Connection` lines, but for the two that say nothing of other fields and that most lines are.
 fn listed(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     fields
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {

@@ -1,7 +1,7 @@
 //! The read that most are: what there is in this process already, for a token whose right to it is remembered. Nothing
 //! is waited for, so nothing is made ready for waiting.
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use jiff::civil::Date;
 
 use super::{Proxy, ask::may_read, read::served, usable::Usable};
@@ -14,11 +14,11 @@ use crate::{
 
 impl Proxy {
     /// The answer, where it is there; else all is as if this had not been tried. An answer takes the request's fields.
-    pub(super) fn at_once<B>(
+    pub(super) fn at_once(
         &self,
         read: &Read,
         caller: &Caller,
-        request: &mut Request<B>,
+        fields: &mut HeaderMap,
     ) -> Option<Response<Body>> {
         let look = self.0.cache.look_at_once(read)?;
         let hit = look.hit.as_ref()?;
@@ -29,7 +29,7 @@ impl Proxy {
         }
         let rendered = self.0.pages.made(&hit.entry, read, self.day(read))?;
         let detail = hit.near.then_some(HitDetail::Near);
-        Some(self.page(&served(read, hit, detail), &rendered, std::mem::take(request.headers_mut())))
+        Some(self.page(&served(read, hit, detail), &rendered, std::mem::take(fields)))
     }
 
     pub(super) fn page(&self, served: &Served, rendered: &Rendered, fields: HeaderMap) -> Response<Body> {

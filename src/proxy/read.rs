@@ -40,7 +40,8 @@ impl Proxy {
         };
         let caller = match caller {
             Ok(caller) => caller,
-            Err(reason) => return self.forward(request, reason).await,
+            // Boxed, here and below: most reads need no room for it.
+            Err(reason) => return Box::pin(self.forward(request, reason)).await,
         };
         let (look, usable) = self.find(read).await;
         match self.serve(read, &caller, &look, usable).await {
@@ -48,7 +49,7 @@ impl Proxy {
                 Ok(rendered) => self.page(&served, &rendered, request.into_parts().0.headers),
                 Err(_) => respond::internal(),
             },
-            Err(Declined::Forward(reason)) => self.forward(request, reason).await,
+            Err(Declined::Forward(reason)) => Box::pin(self.forward(request, reason)).await,
             Err(Declined::Failed(error)) => respond::failed(&error, usable.because()),
             Err(Declined::NotCached) => respond::not_cached(),
         }

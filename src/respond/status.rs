@@ -87,6 +87,7 @@ pub enum Because {
 
 thread_local! {
     static HITS: Made<(i64, Option<HitDetail>)> = const { Made::new() };
+    static BYPASSES: Made<Reason> = const { Made::new() };
 }
 
 /// What is left of a life, in seconds. Negative where it is over (RFC 9211 section 2.4); a second begun counts as over.
@@ -169,6 +170,7 @@ impl CacheStatus {
                 let left = left(*age, *ttl);
                 HITS.with(|hits| hits.get((left, *detail), left.cast_unsigned(), written))
             }
+            Self::Bypass(reason) => BYPASSES.with(|made| made.get(*reason, *reason as u64, written)),
             _ => written(),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{Either, ready as now};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
@@ -24,7 +24,7 @@ use crate::{
     proxy::{Answering, Proxy},
     respond,
     telemetry::Telemetry,
-    ui::Ui,
+    ui::{self, Ui},
     upstream::BodyError,
 };
 
@@ -94,6 +94,19 @@ fn failed(telemetry: &Telemetry) -> Response<Body> {
 }
 
 impl Answers {
+    /// The answer to a GET over HTTP/1.1 without a body, if its target and its one `Authorization` are known, and it is
+    /// there. `fields` are the others.
+    pub(super) fn at_hand(
+        &self,
+        target: &str,
+        authorization: &[u8],
+        fields: HeaderMap,
+    ) -> Option<Response<Body>> {
+        guard::check_again(target, &fields, &self.limits).ok()?;
+        let is_pages = self.ui.is_some() && ui::is_under(target);
+        if is_pages { None } else { self.proxy.at_hand(target, authorization, fields) }
+    }
+
     fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Answering {
         if !clear {
             return Either::Left(now(last(respond::refused(&Refusal::Framing))));

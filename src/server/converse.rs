@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::{
     answers::Answerer,
+    hits::{self, Left},
     seat::{Seat, Verdict},
     seated::{Begins, Seated},
 };
@@ -41,10 +42,16 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
         Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
         None => return,
     }
-    // Boxed, so that a parked connection has no room for it.
-    while let Some(parked) = Box::pin(over_http1(stream, answerer.clone(), &limits)).await {
-        stream = parked;
-        if poll_fn(|context| stream.poll_something(context)).await.is_none() {
+    loop {
+        if limits.hit_loop && matches!(hits::answer(&mut stream, &answerer, &limits).await, Left::Ended) {
+            return;
+        }
+        // Boxed, so that a parked connection has no room for it.
+        match Box::pin(over_http1(stream, answerer.clone(), &limits)).await {
+            Some(parked) => stream = parked,
+            None => return,
+        }
+        if poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return;
         }
     }

@@ -377,6 +377,7 @@ mod tests {
             target_bytes: 1,
             streams: 1,
             other_methods: true,
+            hit_loop: true,
             drain_timeout: seconds(1),
         };
         Room { ticks, seat, limits }

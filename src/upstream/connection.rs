@@ -24,7 +24,7 @@ use tokio::{
 use super::{UpstreamError, body::RequestBody};
 
 /// Bytes of an answer's head and of a read; hyper's own default is far above what a head needs.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 /// Fields of an answer's head.
 const FIELDS: usize = 256;
 

@@ -1,0 +1,130 @@
+//! The requests that most are, read and answered without hyper: a GET without a body, for a target and with a token that
+//! are known already, whose answer is there. Whatever else comes is left unread for hyper, which reads it from its first
+//! byte; so nothing that is unusual is judged here.
+//!
+//! It is only another reader and writer: what a request is, and what it may have, is decided where it is decided for
+//! all. Nothing is kept between two requests: a connection that waits has no buffer.
+
+use std::{
+    fmt::Write as _,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response::Parts};
+use tokio_util::io::poll_write_buf;
+
+use super::{answers::Answerer, seat::Verdict, seated::Seated};
+use crate::{body::Body, config::Clients};
+
+/// Room for the head of an answer.
+const HEAD_BYTES: usize = 512;
+/// Fields of a request; one with more is left to hyper.
+const FIELDS: usize = 32;
+/// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper.
+const LEFT: [HeaderName; 6] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::EXPECT,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// Why no more requests are answered here.
+pub(super) enum Left {
+    /// The connection is at its end.
+    Ended,
+    /// What has come is another's to read.
+    Unread,
+}
+
+/// Answers hits until something else comes, or the connection ends.
+pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Clients) -> Left {
+    loop {
+        if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
+            return Left::Ended;
+        }
+        let Some((bytes, answer)) = hit(stream.ahead(), answerer, limits) else { return Left::Unread };
+        stream.take_ahead(bytes);
+        // Until it is written.
+        let (_visit, _) = answerer.seat.visit();
+        let last = answerer.seat.verdict() >= Verdict::Leave;
+        if write(stream, answer, last).await.is_none() || last {
+            return Left::Ended;
+        }
+    }
+}
+
+/// The answer to the request at the beginning of these bytes, and how many of them it has.
+fn hit(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<(usize, Response<Body>)> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut head = httparse::Request::new(fields.get_mut(..limits.head_fields.min(FIELDS))?);
+    let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else { return None };
+    if head.method != Some("GET") || head.version != Some(1) || length > limits.head_bytes {
+        return None;
+    }
+    let (authorization, fields) = sorted(head.headers)?;
+    let (target, answers) = (head.path?, answerer.office.load());
+    // Where it panics, whoever reads it next counts that.
+    let answer = catch_unwind(AssertUnwindSafe(|| answers.at_hand(target, authorization, fields)));
+    Some((length, answer.ok()??))
+}
+
+/// The one `Authorization`, which is long and needs no second look, and the other fields.
+fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<(&'b [u8], HeaderMap)> {
+    let mut authorization = None;
+    let mut fields = HeaderMap::with_capacity(16);
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        if name == header::AUTHORIZATION {
+            if authorization.replace(line.value).is_some() {
+                return None;
+            }
+        } else if LEFT.contains(&name) {
+            let keeps = name == header::CONNECTION && line.value.eq_ignore_ascii_case(b"keep-alive");
+            keeps.then_some(())?;
+        } else {
+            fields.append(name, HeaderValue::from_bytes(line.value).ok()?);
+        }
+    }
+    Some((authorization?, fields))
+}
+
+/// Writes an answer; `None` where the connection is at its end.
+async fn write(stream: &mut Seated, answer: Response<Body>, last: bool) -> Option<()> {
+    let (parts, body) = answer.into_parts();
+    let Body::Own(body) = body else { return None };
+    let mut rest = head_of(&parts, &body, last).chain(body);
+    while rest.has_remaining() {
+        let written = poll_fn(|context| poll_write_buf(Pin::new(&mut *stream), context, &mut rest)).await;
+        written.ok().filter(|written| *written > 0)?;
+    }
+    Some(())
+}
+
+fn head_of(parts: &Parts, body: &Bytes, last: bool) -> BytesMut {
+    let mut head = BytesMut::with_capacity(HEAD_BYTES);
+    head.put_slice(match parts.status {
+        StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
+        _ => b"HTTP/1.1 200 OK\r\n",
+    });
+    for (name, value) in &parts.headers {
+        head.put_slice(name.as_str().as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(value.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    if last {
+        head.put_slice(b"connection: close\r\n");
+    }
+    // A 304 has none, and no length but the one that its 200 would have had (RFC 9110 section 8.6).
+    if parts.status != StatusCode::NOT_MODIFIED {
+        // What is written into memory does not fail.
+        let _ = write!(head, "content-length: {}\r\n", body.len());
+    }
+    head.put_slice(b"\r\n");
+    head
+}
