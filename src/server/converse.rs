@@ -25,6 +25,8 @@ use crate::config::Clients;
 /// What a client of HTTP/2 may send of one body, and of all together, before it is taken.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What hyper allows of itself, and has room for at once; to set any bound costs each request some hundred instructions.
+const HYPERS_FIELDS: usize = 100;
 /// What waits of an answer for a client of HTTP/2 to take it.
 const SEND_BYTES: usize = 64 * 1024;
 /// Requests that were broken off before they were looked at, and those that were ill-formed: a client with more of them
@@ -60,14 +62,13 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
 /// Gives the stream back where it is to be parked.
 async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Option<Seated> {
     let seat = Arc::clone(stream.seat());
-    let mut connection = http1::Builder::new()
-        .preserve_header_case(true)
-        // The seats keep the time.
-        .header_read_timeout(None)
-        .max_headers(limits.head_fields)
-        .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), answerer)
-        .with_upgrades();
+    let mut builder = http1::Builder::new();
+    // The seats keep the time.
+    builder.preserve_header_case(true).header_read_timeout(None).max_buf_size(limits.head_bytes);
+    if limits.head_fields != HYPERS_FIELDS {
+        builder.max_headers(limits.head_fields);
+    }
+    let mut connection = builder.serve_connection(TokioIo::new(stream), answerer).with_upgrades();
     let mut told = Told::default();
     let parks = poll_fn(|context| {
         match told.hear(&seat, context) {

@@ -24,14 +24,8 @@ const HEAD_BYTES: usize = 512;
 /// Fields of a request; one with more is left to hyper.
 const FIELDS: usize = 32;
 /// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper.
-const LEFT: [HeaderName; 6] = [
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::EXPECT,
-    header::UPGRADE,
-    header::TE,
-];
+const LEFT: [HeaderName; 5] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
 
 /// Why no more requests are answered here.
 pub(super) enum Left {
@@ -47,35 +41,54 @@ pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Cl
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return Left::Ended;
         }
-        let Some((bytes, answer)) = hit(stream.ahead(), answerer, limits) else { return Left::Unread };
-        stream.take_ahead(bytes);
+        let Some(hit) = hit(stream.ahead(), answerer, limits) else { return Left::Unread };
+        stream.take_ahead(hit.bytes);
         // Until it is written.
         let (_visit, _) = answerer.seat.visit();
-        let last = answerer.seat.verdict() >= Verdict::Leave;
-        if write(stream, answer, last).await.is_none() || last {
+        let last = hit.last || answerer.seat.verdict() >= Verdict::Leave;
+        // To close the connection is to say that it is the end: nothing is shut down first.
+        if write(stream, hit.answer, last).await.is_none() || last {
             return Left::Ended;
         }
     }
 }
 
-/// The answer to the request at the beginning of these bytes, and how many of them it has.
-fn hit(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<(usize, Response<Body>)> {
+/// A request, and the answer to it.
+struct Hit {
+    /// Of the request.
+    bytes: usize,
+    /// Its client wants nothing else on this connection.
+    last: bool,
+    answer: Response<Body>,
+}
+
+/// The request at the beginning of these bytes.
+fn hit(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<Hit> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut head = httparse::Request::new(fields.get_mut(..limits.head_fields.min(FIELDS))?);
     let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else { return None };
     if head.method != Some("GET") || head.version != Some(1) || length > limits.head_bytes {
         return None;
     }
-    let (authorization, fields) = sorted(head.headers)?;
+    let Sorted { authorization, last, fields } = sorted(head.headers)?;
     let (target, answers) = (head.path?, answerer.office.load());
     // Where it panics, whoever reads it next counts that.
     let answer = catch_unwind(AssertUnwindSafe(|| answers.at_hand(target, authorization, fields)));
-    Some((length, answer.ok()??))
+    Some(Hit { bytes: length, last, answer: answer.ok()?? })
 }
 
-/// The one `Authorization`, which is long and needs no second look, and the other fields.
-fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<(&'b [u8], HeaderMap)> {
-    let mut authorization = None;
+/// A request's fields.
+struct Sorted<'b> {
+    /// The one `Authorization`, which is long and needs no second look.
+    authorization: &'b [u8],
+    /// `Connection: close`
+    last: bool,
+    /// All others.
+    fields: HeaderMap,
+}
+
+fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<Sorted<'b>> {
+    let (mut authorization, mut last) = (None, false);
     let mut fields = HeaderMap::with_capacity(16);
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
@@ -83,14 +96,19 @@ fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<(&'b [u8], HeaderMap)> {
             if authorization.replace(line.value).is_some() {
                 return None;
             }
+        } else if name == header::CONNECTION {
+            match line.value {
+                close if close.eq_ignore_ascii_case(b"close") => last = true,
+                keep if keep.eq_ignore_ascii_case(b"keep-alive") => {}
+                _ => return None,
+            }
         } else if LEFT.contains(&name) {
-            let keeps = name == header::CONNECTION && line.value.eq_ignore_ascii_case(b"keep-alive");
-            keeps.then_some(())?;
+            return None;
         } else {
             fields.append(name, HeaderValue::from_bytes(line.value).ok()?);
         }
     }
-    Some((authorization?, fields))
+    Some(Sorted { authorization: authorization?, last, fields })
 }
 
 /// Writes an answer; `None` where the connection is at its end.

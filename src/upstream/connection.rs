@@ -23,10 +23,9 @@ use tokio::{
 
 use super::{UpstreamError, body::RequestBody};
 
-/// Bytes of an answer's head and of a read; hyper's own default is far above what a head needs.
+/// Bytes of an answer's head, and of a read: a large body passes in large pieces. (Fields may be a hundred, hyper's own
+/// bound: to set another one costs each answer a thousand instructions.)
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Fields of an answer's head.
-const FIELDS: usize = 256;
 
 /// An open connection, which takes one request at a time. Dropped, it is closed.
 pub(super) struct Connection {
@@ -43,7 +42,6 @@ impl Connection {
     {
         let (sender, work) = http1::Builder::new()
             .preserve_header_case(true)
-            .max_headers(FIELDS)
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await
