@@ -4,6 +4,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    io,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
@@ -17,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
 };
 
@@ -43,7 +44,7 @@ impl Connection {
         let (sender, work) = http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Rationed { stream, read: 0 }))
             .await
             .map_err(UpstreamError::Broken)?;
         // Its errors reach whoever waits for an answer on it.
@@ -91,6 +92,62 @@ impl Connection {
         if let Some(work) = self.work.take() {
             tokio::spawn(work);
         }
+    }
+}
+
+/// A stream of which no more than [`BUFFER_BYTES`] is read at a time: then others have their turn, however much there is
+/// and whatever is made of it.
+struct Rationed<S> {
+    stream: S,
+    /// Since it was last waited for, or others had their turn.
+    read: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rationed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read >= BUFFER_BYTES {
+            self.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.read = if read.is_ready() { self.read + buffer.filled().len() - before } else { 0 };
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rationed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
