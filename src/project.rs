@@ -20,6 +20,7 @@ use std::ops::Range;
 use path::Step;
 pub use path::{Path, PathError};
 use plan::Plan;
+use stream::{Level, Progress, Unread};
 
 /// One field of the output.
 #[derive(Clone, Debug)]
@@ -45,6 +46,13 @@ pub struct Projection {
     /// The steps to the array of items, and the path as it was written; `None` for a single object.
     items: Option<(Vec<Step>, Path)>,
     plan: Plan,
+}
+
+/// A body that is being read, piece by piece. It goes on with the projection that it was begun with.
+#[derive(Debug)]
+pub struct Reading {
+    progress: Progress,
+    unread: Unread,
 }
 
 /// What is left of one answer of the upstream.
@@ -201,14 +209,59 @@ impl Projection {
 
     /// Projects a page of a list.
     pub fn page(&self, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
-        let (steps, path) = self.items.as_ref().ok_or(ProjectError::NoPages)?;
-        stream::list(&self.plan, steps, body)?
-            .ok_or_else(|| ProjectError::NoList { path: path.as_str().to_owned() })
+        if self.items.is_none() {
+            return Err(ProjectError::NoPages);
+        }
+        self.whole(Level::Value(0), body)
     }
 
     /// Projects a document that is one object with these fields: the answer has exactly one item and no totals.
     pub fn object(&self, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
-        stream::object(&self.plan, body)
+        self.whole(Level::Item, body)
+    }
+
+    /// Begins to read a page of a list or, where the projection is that of a single object, a document; of this length,
+    /// if it is known.
+    #[must_use]
+    pub fn begin(&self, length: Option<usize>) -> Reading {
+        let level = if self.items.is_some() { Level::Value(0) } else { Level::Item };
+        Reading { progress: Progress::new(&self.plan, level, length), unread: Unread::default() }
+    }
+
+    /// Reads the next piece. Of all pieces nothing is kept but what is wanted of whole items, and the beginning of one
+    /// that is not whole.
+    ///
+    /// # Errors
+    /// As soon as an item cannot be projected; a body that is no JSON is refused at its end, if not before.
+    pub fn read(&self, reading: &mut Reading, piece: &[u8]) -> Result<(), ProjectError> {
+        reading.unread.read(&mut reading.progress, &self.plan, self.steps(), piece)
+    }
+
+    /// Ends with what all pieces together are: the same that [`Projection::page`] or [`Projection::object`] gives of
+    /// the whole.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn end(&self, reading: Reading) -> Result<ProjectedPage, ProjectError> {
+        let Reading { mut progress, unread } = reading;
+        unread.end(&mut progress, &self.plan, self.steps())?;
+        progress.finish().ok_or_else(|| self.no_list())
+    }
+
+    fn whole(&self, level: Level, body: &[u8]) -> Result<ProjectedPage, ProjectError> {
+        let mut progress = Progress::new(&self.plan, level, Some(body.len()));
+        progress.read(&self.plan, self.steps(), body, true)?;
+        progress.finish().ok_or_else(|| self.no_list())
+    }
+
+    /// From the document to the array of items.
+    fn steps(&self) -> &[Step] {
+        self.items.as_ref().map_or(&[], |(steps, _)| steps)
+    }
+
+    fn no_list(&self) -> ProjectError {
+        let path = self.items.as_ref().map_or("$", |(_, path)| path.as_str());
+        ProjectError::NoList { path: path.to_owned() }
     }
 
     /// Checks that a body is a page of this list, and reads what it says about the list. Meant for pages of one item:

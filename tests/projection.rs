@@ -38,8 +38,76 @@ fn text(page: &ProjectedPage) -> String {
     String::from_utf8(page.text.clone()).expect("UTF-8")
 }
 
+/// The same body, cut at these places.
+fn pieces(projection: &Projection, body: &[u8], cuts: &[usize]) -> Result<ProjectedPage, ProjectError> {
+    let mut cuts: Vec<usize> = cuts.iter().copied().chain([0, body.len()]).collect();
+    cuts.sort_unstable();
+    let mut reading = projection.begin(None);
+    for cut in cuts.windows(2) {
+        projection.read(&mut reading, &body[cut[0]..cut[1]])?;
+    }
+    projection.end(reading)
+}
+
+fn said(page: Result<ProjectedPage, ProjectError>) -> Result<ProjectedPage, String> {
+    page.map_err(|error| error.to_string())
+}
+
 fn refusal(projection: &Projection, body: impl AsRef<[u8]>) -> String {
     projection.page(body.as_ref()).expect_err("refused").to_string()
+}
+
+#[test]
+fn a_page_cut_anywhere_is_the_same_page() {
+    let sellers = list(vec![field("name", &["$.name"]), field("first", &["$.catalogs[0].id"])]);
+    for body in [
+        r#"{"items": [ {"id": 7, "name": "A \"q\u00e9\" é", "catalogs": [{"id": 1.50}]}, {"id":8}], "totalItems":12,"pageNumber" : 3 } "#,
+        r#"{"totalItems":12,"items":[{"id":1}],"items":null,"items":[],"rest":[1,{"a":[true]}],"totalPages":-0.5e7}"#,
+        r#"{"items":[{"id":1},{"id":2}]}"#,
+        r#"{"items":[{"id":1},7]}"#,
+        r#"{"items":[{"id":1}]} 7"#,
+        r#"{"items":[{"id":1},]}"#,
+        r#"{"items":[{"id":1}]"#,
+        "{\"items\":[{\"name\":\"\u{7}\"}]}",
+        "[1]",
+        " 12",
+        "nul",
+        "",
+    ] {
+        let whole = said(sellers.page(body.as_bytes()));
+        for first in 0..=body.len() {
+            for second in first..=body.len() {
+                let pieces = said(pieces(&sellers, body.as_bytes(), &[first, second]));
+                assert_eq!(pieces, whole, "{body} cut at {first} and {second}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_inside_of_arrays_and_an_object_are_the_same_in_pieces() {
+    let deep = Projection::list(path("$.a[1].items[*]"), vec![field("id", &["$.id"])], path("$.id")).expect("a list");
+    let single = Projection::single(vec![field("id", &["$.id"]), field("name", &["$.name"])]).expect("an object");
+    let body = r#"{"a":[{"items":[{"id":0}]},{"x":1,"items":[{"id":1},{"id":2}]},{"items":[]}],"totalItems":2}"#;
+    let object = r#" {"id": 7, "rest": [1, 2, {}], "name": "n"} "#;
+    assert_eq!(text(&deep.page(body.as_bytes()).expect("a list")), r#"{"id":1},{"id":2}"#);
+    for cut in 0..=body.len() {
+        assert_eq!(said(pieces(&deep, body.as_bytes(), &[cut])), said(deep.page(body.as_bytes())), "{cut}");
+    }
+    for cut in 0..=object.len() {
+        let whole = said(single.object(object.as_bytes()));
+        assert_eq!(said(pieces(&single, object.as_bytes(), &[cut])), whole, "{cut}");
+    }
+}
+
+#[test]
+fn an_item_of_a_megabyte_is_found_whole_in_pieces_of_a_kilobyte() {
+    let sellers = list(vec![field("id", &["$.id"])]);
+    let about = "lots ".repeat(200_000);
+    let body = format!(r#"{{"items":[{{"id":1,"about":"{about}"}},{{"id":2}}],"totalItems":2}}"#);
+    let cuts: Vec<usize> = (0..body.len()).step_by(1024).collect();
+    let page = pieces(&sellers, body.as_bytes(), &cuts).expect("a page");
+    assert_eq!((text(&page).as_str(), page.total_items), (r#"{"id":1},{"id":2}"#, Some(2)));
 }
 
 #[test]
@@ -585,6 +653,25 @@ proptest! {
             prop_assert!(offset <= body.len());
             prop_assert!(serde_json::from_slice::<Value>(&body).is_err());
         }
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_what_the_whole_gives(
+        items in vec(object(), 0..6),
+        fields in vec(vec(path_text(), 1..3), 1..3),
+        cuts in vec(any::<prop::sample::Index>(), 0..8),
+        damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        blanks in 0..3_usize,
+    ) {
+        let mut body = page_body(&items).into_bytes();
+        body.extend(&b" \n\t"[..blanks]);
+        if let Some((at, byte)) = damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        let projection = projection(&fields);
+        prop_assert_eq!(said(pieces(&projection, &body, &cuts)), said(projection.page(&body)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ impl<'p> Reader<'p, '_> {
     pub(super) fn item(&mut self) -> Result<(), ProjectError> {
         if self.json.peek() != Some(b'{') {
             self.json.skip()?;
-            return Err(ProjectError::NotAnObject { item: self.page.items.len() });
+            return Err(ProjectError::NotAnObject { item: self.progress.page.items.len() });
         }
         self.slots.fill(None);
         self.value(&self.plan.root)?;

@@ -20,6 +20,12 @@ pub(super) struct Scan<'b> {
     due: Vec<u8>,
 }
 
+/// A place that was left and may be come back to.
+pub(super) struct Place<'b> {
+    rest: &'b [u8],
+    entered: bool,
+}
+
 /// The byte of the text at which it stops to be JSON.
 #[derive(Debug)]
 pub(super) struct NotJson(pub(super) usize);
@@ -28,8 +34,27 @@ pub(super) struct NotJson(pub(super) usize);
 pub(super) struct Name<'b>(&'b [u8]);
 
 impl<'b> Scan<'b> {
-    pub(super) fn new(text: &'b [u8]) -> Self {
-        Scan { text, rest: text, entered: false, due: Vec::new() }
+    /// At the beginning of a text, which may begin directly behind the opening bracket of what was entered.
+    pub(super) fn new(text: &'b [u8], entered: bool) -> Self {
+        Scan { text, rest: text, entered, due: Vec::new() }
+    }
+
+    /// Where it is, to come back to.
+    pub(super) fn place(&self) -> Place<'b> {
+        Place { rest: self.rest, entered: self.entered }
+    }
+
+    pub(super) fn go_back(&mut self, place: Place<'b>) {
+        (self.rest, self.entered) = (place.rest, place.entered);
+    }
+
+    /// Whether it is directly behind the opening bracket of what was entered.
+    pub(super) fn entered(&self) -> bool {
+        self.entered
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// How many bytes of the text lie behind.
@@ -178,7 +203,7 @@ mod tests {
     ];
 
     fn ours(text: &[u8]) -> Result<(), NotJson> {
-        let mut scan = Scan::new(text);
+        let mut scan = Scan::new(text, false);
         scan.skip().and_then(|()| scan.end())
     }
 
@@ -203,7 +228,7 @@ mod tests {
                 _ => scan.skip(),
             }
         }
-        let mut scan = Scan::new(text);
+        let mut scan = Scan::new(text, false);
         value(&mut scan).and_then(|()| scan.end())
     }
 
