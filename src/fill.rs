@@ -4,7 +4,9 @@
 //!
 //! All or nothing: a walk that contradicts itself is tried once more, and what fails stores nothing.
 
+mod decode;
 mod fetch;
+mod receive;
 mod turn;
 mod walk;
 
@@ -18,9 +20,11 @@ use crate::{
     config::{self, Config, RouteKind},
     deadline::{Deadline, Elapsed},
     page::Collection,
+    project::ProjectedPage,
     telemetry::Telemetry,
     upstream::{Upstream, UpstreamError},
 };
+use receive::elsewhere;
 use turn::Turns;
 use walk::Walk;
 
@@ -133,9 +137,8 @@ impl Filler {
             if read.route.kind == RouteKind::Single {
                 return self.object(read, authorization).await.map(|_| None);
             }
-            let body = self.fetch(&target(read, Some((1, 1))), authorization).await?;
-            let envelope = read.route.projection.envelope(&body).map_err(|error| unfit(&error))?;
-            envelope.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
+            let page = self.fetch(&read.route, &target(read, Some((1, 1))), authorization).await?;
+            page.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
         };
         Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)))
     }
@@ -151,23 +154,26 @@ impl Filler {
     }
 
     async fn object(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
-        let body = self.fetch(&target(read, None), authorization).await?;
-        let route = Arc::clone(&read.route);
-        let object = off_runtime(move || route.projection.object(&body)).await?;
+        let object = self.fetch(&read.route, &target(read, None), authorization).await?;
         self.count_absent(read, &object.absent);
         Ok(Collection { text: object.text.into(), items: object.items, total: 1, kept_from: None })
     }
 
     async fn walk(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
         use futures_util::{StreamExt as _, TryStreamExt as _};
-        let mut walk = Walk::begin(self.page(read, 1, authorization).await?, &self.0.limits)?;
+        let limits = &self.0.limits;
+        let mut walk = Walk::begin(self.page(read, 1, authorization).await?, limits)?;
         let mut pages = futures_util::stream::iter(walk.further_pages())
             .map(|number| self.page(read, number, authorization))
-            .buffered(self.0.limits.parallel_pages.max(1));
+            .buffered(limits.parallel_pages.max(1));
         while let Some(page) = pages.try_next().await? {
-            walk.add(page, &self.0.limits)?;
+            walk.add(page, limits)?;
+            if walk.is_due() {
+                walk = elsewhere(move || Ok(walk.gathered())).await?;
+            }
         }
-        let (collection, absent) = walk.end()?;
+        let (collection, absent) =
+            if walk.is_small() { walk.end() } else { elsewhere(move || walk.end()).await }?;
         self.count_absent(read, &absent);
         Ok(collection)
     }
@@ -177,28 +183,14 @@ impl Filler {
         read: &Read,
         number: u32,
         authorization: Option<&str>,
-    ) -> Result<crate::project::ProjectedPage, FillError> {
-        let body = self.fetch(&target(read, Some((number, self.0.limits.page_size))), authorization).await?;
-        let route = Arc::clone(&read.route);
-        off_runtime(move || route.projection.page(&body)).await
+    ) -> Result<ProjectedPage, FillError> {
+        self.fetch(&read.route, &target(read, Some((number, self.0.limits.page_size))), authorization).await
     }
 
     fn count_absent(&self, read: &Read, absent: &[u64]) {
         for (field, count) in read.route.projection.field_names().zip(absent) {
             self.0.telemetry.absent_field(&read.route.name, field, *count);
         }
-    }
-}
-
-/// Parsing is work: it is done where it stalls no connection.
-async fn off_runtime<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, FillError>
-where
-    T: Send + 'static,
-    E: std::fmt::Display + Send + 'static,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| unfit(&error)),
-        Err(_) => Err(unfit(&"the projection failed")),
     }
 }
 

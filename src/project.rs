@@ -75,19 +75,6 @@ pub struct ProjectedPage {
     pub page_number: Option<u64>,
 }
 
-/// What a page says about its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Envelope {
-    /// See [`ProjectedPage::total_items`].
-    pub total_items: Option<u64>,
-    /// See [`ProjectedPage::total_pages`].
-    pub total_pages: Option<u64>,
-    /// See [`ProjectedPage::page_number`].
-    pub page_number: Option<u64>,
-    /// How many items the page itself has.
-    pub items: usize,
-}
-
 /// Why fields do not make a projection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectionError {
@@ -262,12 +249,5 @@ impl Projection {
     fn no_list(&self) -> ProjectError {
         let path = self.items.as_ref().map_or("$", |(_, path)| path.as_str());
         ProjectError::NoList { path: path.to_owned() }
-    }
-
-    /// Checks that a body is a page of this list, and reads what it says about the list. Meant for pages of one item:
-    /// it does the work of [`Projection::page`] and drops the items.
-    pub fn envelope(&self, body: &[u8]) -> Result<Envelope, ProjectError> {
-        let ProjectedPage { items, total_items, total_pages, page_number, .. } = self.page(body)?;
-        Ok(Envelope { total_items, total_pages, page_number, items: items.len() })
     }
 }

@@ -38,7 +38,15 @@ pub(super) fn check(bytes: &[u8]) {
     if let (Ok(page), Ok(value)) = (&page, serde_json::from_slice::<Value>(body)) {
         is_what_the_plain_way_gives(page, &value, &paths);
     }
-    let _ = list.envelope(body);
+    let half = body.len() / 2;
+    let mut reading = list.begin(None);
+    let pieces = [&body[..half], &body[half..]].iter().try_for_each(|piece| list.read(&mut reading, piece));
+    match (page, pieces.and_then(|()| list.end(reading))) {
+        (Ok(whole), Ok(pieces)) => assert_eq!(whole, pieces),
+        (whole, pieces) => {
+            assert_eq!(whole.map_err(|error| error.to_string()), pieces.map_err(|error| error.to_string()));
+        }
+    }
 }
 
 fn read(text: &str) -> Option<Path> {

@@ -1,22 +1,23 @@
-//! One request of a fill: sends it, and gives the decoded body of a 200 with JSON.
+//! One request of a fill: sends it, and makes of the body of a 200 with JSON what is wanted.
 
-use std::io;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
-use tokio::{
-    io::{AsyncBufRead, AsyncRead, AsyncReadExt as _},
-    time::Instant,
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use super::{
+    Answered, FillError, Filler,
+    decode::CODINGS,
+    receive::{Bound, Take, receive},
+    unfit,
 };
-use tokio_util::io::StreamReader;
+use crate::{
+    config::Route,
+    project::{ProjectedPage, Reading},
+    upstream::{AnswerBody, RequestBody, is_json},
+};
 
-use super::{Answered, FillError, Filler, unfit};
-use crate::upstream::{AnswerBody, BodyError, RequestBody, UpstreamError, is_json};
-
-/// The codings that a fill decodes.
-const CODINGS: HeaderValue = HeaderValue::from_static("gzip, br, zstd");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("catproxy/", env!("CARGO_PKG_VERSION")));
 /// An error answer larger than this is not a message to a person.
@@ -26,7 +27,13 @@ const PASSED_FIELDS: [header::HeaderName; 3] =
     [header::CONTENT_TYPE, header::WWW_AUTHENTICATE, header::RETRY_AFTER];
 
 impl Filler {
-    pub(super) async fn fetch(&self, target: &str, authorization: Option<&str>) -> Result<Bytes, FillError> {
+    /// What is left of a page of this route, or of its object.
+    pub(super) async fn fetch(
+        &self,
+        route: &Arc<Route>,
+        target: &str,
+        authorization: Option<&str>,
+    ) -> Result<ProjectedPage, FillError> {
         let request = self.request(target, authorization).map_err(|error| unfit(&error))?;
         let began = Instant::now();
         let sent = self.0.upstream.send(request).await;
@@ -37,8 +44,10 @@ impl Filler {
         };
         match answer.status() {
             StatusCode::OK if is_json(answer.headers()) => {
-                let limit = self.0.limits.max_page_bytes;
-                read(answer, limit).await?.ok_or(FillError::TooLarge("max-page-bytes"))
+                let beyond = FillError::TooLarge("max-page-bytes");
+                let bound = Bound { bytes: self.0.limits.max_page_bytes, beyond };
+                let page = Page::begin(Arc::clone(route), &answer);
+                receive(answer, page, bound).await
             }
             StatusCode::OK => Err(unfit(&"a page that is not JSON")),
             status if status.is_client_error() || status.is_server_error() => {
@@ -67,6 +76,33 @@ impl Filler {
     }
 }
 
+/// A page that is projected while it comes.
+struct Page {
+    route: Arc<Route>,
+    reading: Reading,
+}
+
+impl Page {
+    fn begin(route: Arc<Route>, answer: &Response<AnswerBody>) -> Self {
+        let is_coded = answer.headers().contains_key(header::CONTENT_ENCODING);
+        let length = answer.body().size_hint().exact().filter(|_| !is_coded);
+        let reading = route.projection.begin(length.and_then(|length| usize::try_from(length).ok()));
+        Self { route, reading }
+    }
+}
+
+impl Take for Page {
+    type Taken = ProjectedPage;
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), FillError> {
+        self.route.projection.read(&mut self.reading, bytes).map_err(|error| unfit(&error))
+    }
+
+    fn end(self) -> Result<ProjectedPage, FillError> {
+        self.route.projection.end(self.reading).map_err(|error| unfit(&error))
+    }
+}
+
 async fn error_answer(answer: Response<AnswerBody>) -> Result<FillError, FillError> {
     let status = answer.status();
     let mut fields = HeaderMap::new();
@@ -75,47 +111,23 @@ async fn error_answer(answer: Response<AnswerBody>) -> Result<FillError, FillErr
             fields.append(name.clone(), value.clone());
         }
     }
-    let body = read(answer, ERROR_BYTES).await?.ok_or_else(|| unfit(&"an error answer of over 1 MiB"))?;
+    let bound = Bound { bytes: ERROR_BYTES, beyond: unfit(&"an error answer of over 1 MiB") };
+    let body = receive(answer, Message(Vec::new()), bound).await?.into();
     Ok(FillError::Answered(Answered { status, fields, body }.into()))
 }
 
-/// The whole body, decoded; `None` where it is larger than `limit`, before or after decoding.
-async fn read(answer: Response<AnswerBody>, limit: usize) -> Result<Option<Bytes>, FillError> {
-    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
-    let mut codings = answer.headers().get_all(header::CONTENT_ENCODING).iter();
-    let coding = match (codings.next().map(HeaderValue::to_str), codings.next()) {
-        (None, _) => "identity".to_owned(),
-        (Some(Ok(coding)), None) => coding.trim().to_ascii_lowercase(),
-        _ => return Err(unfit(&"a page in a coding that was not asked for")),
-    };
-    // A coded body that is longer than its decoded bound is no honest one; `take` ends it there.
-    let coded = coded(answer).take(limit as u64 + 1);
-    match coding.as_str() {
-        "identity" => gather(coded, limit).await,
-        "gzip" | "x-gzip" => gather(GzipDecoder::new(coded), limit).await,
-        "br" => gather(BrotliDecoder::new(coded), limit).await,
-        "zstd" => gather(ZstdDecoder::new(coded), limit).await,
-        _ => Err(unfit(&"a page in a coding that was not asked for")),
+/// What an error answer says.
+struct Message(Vec<u8>);
+
+impl Take for Message {
+    type Taken = Vec<u8>;
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), FillError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
     }
-}
 
-fn coded(answer: Response<AnswerBody>) -> impl AsyncBufRead + Unpin + Send {
-    StreamReader::new(Box::pin(answer.into_body().into_data_stream().map_err(io::Error::other)))
-}
-
-async fn gather(reader: impl AsyncRead + Unpin, limit: usize) -> Result<Option<Bytes>, FillError> {
-    let mut body = Vec::new();
-    match reader.take(limit as u64 + 1).read_to_end(&mut body).await {
-        Ok(_) if body.len() > limit => Ok(None),
-        Ok(_) => Ok(Some(body.into())),
-        Err(error) => Err(failure(error)),
-    }
-}
-
-/// A pause is a late upstream; anything else is an answer that broke off, or does not decode.
-fn failure(error: io::Error) -> FillError {
-    match error.get_ref().and_then(|cause| cause.downcast_ref::<BodyError>()) {
-        Some(BodyError::Idle(limit)) => FillError::Upstream(UpstreamError::Late(*limit).into()),
-        _ => FillError::Truncated,
+    fn end(self) -> Result<Vec<u8>, FillError> {
+        Ok(self.0)
     }
 }
