@@ -1,11 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench bench-peers
-=======
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench instructions
->>>>>>> 403fcb3 (make instructions: what the steps of a request cost is counted, and a tenth more fails CI)
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench bench-peers instructions
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -63,17 +59,15 @@ bench: ## Projection, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
 	cargo bench --bench projection --bench proxy
 
-<<<<<<< HEAD
 bench-peers: ## Against nginx, HAProxy, Varnish, Traffic Server: CPU, latency, memory; 9 minutes; ARGS="--only hit-64 --against nginx"
 	@PATH="$$PATH:/usr/sbin" scripts/install cc=build-essential python3 redis-server taskset=util-linux
 	@PATH="$$PATH:/usr/sbin" scripts/install --unstarted nginx varnishd=varnish haproxy traffic_server=trafficserver wrk
 	cargo build --release --quiet
 	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 benches/peers/run.py --ours "$${CARGO_TARGET_DIR:-target}/release/catproxy" $(ARGS)
-=======
+
 instructions: ## What the steps of a request cost, counted by valgrind: a tenth more fails; ARGS=--record keeps what they cost
 	@scripts/install cc=build-essential python3 valgrind
 	scripts/instructions $(ARGS)
->>>>>>> 403fcb3 (make instructions: what the steps of a request cost is counted, and a tenth more fails CI)
 
 fuzz: ## Makes up input for FUZZ_SECONDS (60) for each check of fuzz/checks, or for FUZZ_TARGET; first build: 4 minutes
 	@scripts/install cc=build-essential

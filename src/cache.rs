@@ -11,6 +11,7 @@ pub mod entry;
 pub mod flight;
 pub mod generation;
 
+mod home;
 mod land;
 mod look;
 mod pause;

@@ -39,6 +39,7 @@ pub mod forward;
 pub mod body;
 pub mod upstream;
 
+pub mod aside;
 pub mod bounded;
 pub mod clock;
 pub mod config;

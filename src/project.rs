@@ -20,6 +20,7 @@ use std::ops::Range;
 use path::Step;
 pub use path::{Path, PathError};
 use plan::Plan;
+pub(crate) use stream::scan::Scan;
 use stream::{Level, Progress, Unread};
 
 /// One field of the output.

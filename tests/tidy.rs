@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "main",
     "cli",
     "server",
@@ -98,6 +98,7 @@ const ORDER: [&str; 24] = [
     "upstream",
     "config",
     "project",
+    "aside",
     "bounded",
     "clock",
     "deadline",

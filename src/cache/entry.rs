@@ -4,6 +4,7 @@
 //! never trusted: what does not decode, or is of another format or shape, is a miss and no error.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,11 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::generation::Generation;
-use crate::{config, page::Collection};
+use crate::{config, page::Collection, project::Scan};
 
 /// The version of the stored text; another one is a miss.
 pub const FORMAT: u32 = 1;
@@ -76,19 +76,15 @@ pub enum Garbled {
     Shape,
 }
 
-/// The stored text, field by field.
-#[derive(Serialize, Deserialize)]
-struct Wire<'w> {
+/// The stored text, field by field, without the items, which are its last field.
+#[derive(Serialize)]
+struct Head<'h> {
     format: u32,
-    #[serde(borrow)]
-    shape: &'w str,
-    #[serde(borrow)]
-    generation: &'w str,
+    shape: &'h str,
+    generation: &'h str,
     stored_at: u64,
     kept_from: Option<Date>,
     total: u64,
-    #[serde(borrow)]
-    items: &'w RawValue,
 }
 
 impl Entry {
@@ -101,21 +97,19 @@ impl Entry {
     /// The text to store.
     ///
     /// # Errors
-    /// Where the collection's text is not JSON, which its maker rules out.
+    /// Where serde_json fails, which it does not.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut items = String::with_capacity(self.collection.text.len() + 2);
-        items.push('[');
-        items.push_str(std::str::from_utf8(&self.collection.text).unwrap_or("!"));
-        items.push(']');
-        serde_json::to_vec(&Wire {
+        let Self { collection, shape, generation, stored_at, .. } = self;
+        let head = serde_json::to_vec(&Head {
             format: FORMAT,
-            shape: &self.shape.0,
-            generation: self.generation.as_str(),
-            stored_at: self.stored_at,
-            kept_from: self.collection.kept_from,
-            total: self.collection.total,
-            items: &RawValue::from_string(items)?,
-        })
+            shape: &shape.0,
+            generation: generation.as_str(),
+            stored_at: *stored_at,
+            kept_from: collection.kept_from,
+            total: collection.total,
+        })?;
+        let open = head.strip_suffix(b"}").unwrap_or(&head);
+        Ok([open, b",\"items\":[", &collection.text, b"]}"].concat())
     }
 
     /// Reads a stored text; the items stay where they are in it.
@@ -123,16 +117,15 @@ impl Entry {
     /// # Errors
     /// [`Garbled`] where it is not an entry of this shape.
     pub fn decode(stored: &Bytes, shape: &Shape) -> Result<Self, Garbled> {
-        let wire: Wire<'_> = serde_json::from_slice(stored).map_err(|_| Garbled::NotAnEntry)?;
+        let wire = Wire::read(stored).ok_or(Garbled::NotAnEntry)?;
         if wire.format != FORMAT {
             return Err(Garbled::Format);
         }
-        if wire.shape != &*shape.0 {
+        if wire.shape != *shape.0 {
             return Err(Garbled::Shape);
         }
-        let generation = Generation::claimed(wire.generation);
-        let collection = collection(stored, &wire).ok_or(Garbled::NotAnEntry)?;
-        Ok(Self::new(collection, shape.clone(), generation, wire.stored_at))
+        let generation = Generation::claimed(&wire.generation);
+        Ok(Self::new(wire.collection, shape.clone(), generation, wire.stored_at))
     }
 
     /// How old it is: by the wall clock since its fill began, and at least as old as the store's own count
@@ -152,23 +145,73 @@ pub(super) fn weight(key: &str, entry: &Entry) -> u64 {
         as u64
 }
 
-fn collection(stored: &Bytes, wire: &Wire<'_>) -> Option<Collection> {
-    let list = wire.items.get();
-    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
-    let text = list.get(1..list.len().checked_sub(1)?)?;
-    let base = text.as_ptr() as usize;
-    let span = |item: &&RawValue| {
-        let start = u32::try_from((item.get().as_ptr() as usize).checked_sub(base)?).ok()?;
-        let end = start.checked_add(u32::try_from(item.get().len()).ok()?)?;
-        item.get().starts_with('{').then_some(start..end)
-    };
-    let items = items.iter().map(span).collect::<Option<Vec<_>>>()?;
-    Some(Collection {
-        text: stored.slice_ref(text.as_bytes()),
-        items,
-        total: wire.total,
-        kept_from: wire.kept_from,
-    })
+/// A stored text, read once from its beginning to its end.
+struct Wire {
+    format: u32,
+    shape: String,
+    generation: String,
+    stored_at: u64,
+    collection: Collection,
+}
+
+impl Wire {
+    /// `None` where it is not what this program writes, spelled as it may be.
+    fn read(stored: &Bytes) -> Option<Self> {
+        let mut json = Scan::new(stored, false);
+        let (mut format, mut shape, mut generation) = (None, None, None);
+        let (mut stored_at, mut kept_from, mut total, mut items) = (None, None, None, None);
+        if json.peek()? != b'{' {
+            return None;
+        }
+        json.enter();
+        while let Some(name) = json.member().ok()? {
+            match &*name.text()? {
+                b"format" => format = Some(value(&mut json)?),
+                b"shape" => shape = Some(value(&mut json)?),
+                b"generation" => generation = Some(value(&mut json)?),
+                b"stored_at" => stored_at = Some(value(&mut json)?),
+                b"kept_from" => kept_from = value(&mut json)?,
+                b"total" => total = Some(value(&mut json)?),
+                b"items" => items = Some(list(&mut json)?),
+                _ => json.skip().ok()?,
+            }
+        }
+        json.end().ok()?;
+        let (text, items) = items?;
+        let text = stored.slice(text);
+        std::str::from_utf8(&text).ok()?;
+        let collection = Collection { text, items, total: total?, kept_from };
+        let (format, shape, generation, stored_at) = (format?, shape?, generation?, stored_at?);
+        Some(Self { format, shape, generation, stored_at, collection })
+    }
+}
+
+/// The value that comes next.
+fn value<T: DeserializeOwned>(json: &mut Scan<'_>) -> Option<T> {
+    json.peek();
+    let start = json.offset();
+    json.skip().ok()?;
+    serde_json::from_str(json.since(start).ok()?).ok()
+}
+
+/// Where the inside of the array of objects lies that comes next, and where in it each of them does.
+fn list(json: &mut Scan<'_>) -> Option<(Range<usize>, Vec<Range<u32>>)> {
+    if json.peek()? != b'[' {
+        return None;
+    }
+    json.enter();
+    let (base, mut items) = (json.offset(), Vec::new());
+    let mut end = base;
+    while json.element().ok()? {
+        if json.peek()? != b'{' {
+            return None;
+        }
+        let start = json.offset() - base;
+        json.skip().ok()?;
+        end = json.offset();
+        items.push(u32::try_from(start).ok()?..u32::try_from(end - base).ok()?);
+    }
+    Some((base..end, items))
 }
 
 #[cfg(test)]

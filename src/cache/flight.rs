@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{generation::Generation, near::Stamp};
+use super::{generation::Generation, home::Home, near::Stamp};
 
 /// What makes two fills the same: callers with equal ones share a flight. It may hold a caller's identity and is
 /// not printed.
@@ -97,17 +97,20 @@ impl<V: Clone, E: Clone> Running<V, E> {
 }
 
 /// The flights of a process. Cheap to clone.
-pub struct Flights<V, E>(Arc<Mutex<HashMap<FlightId, Running<V, E>>>>);
+pub struct Flights<V, E> {
+    running: Arc<Mutex<HashMap<FlightId, Running<V, E>>>>,
+    home: Home,
+}
 
 impl<V, E> Clone for Flights<V, E> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { running: Arc::clone(&self.running), home: self.home.clone() }
     }
 }
 
 impl<V, E> Default for Flights<V, E> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self { running: Arc::default(), home: Home::here() }
     }
 }
 
@@ -128,7 +131,7 @@ where
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut overtaken = None;
         if let Some(running) = flights.get(&id).filter(|running| running.ended) {
             overtaken.clone_from(&running.overtaken);
@@ -148,18 +151,18 @@ where
         drop(flights);
         let landing = Landing { flights: self.clone(), id, outcome: Some(sender) };
         // A panic ends this task alone: unwinding drops the landing, which tells the callers.
-        tokio::spawn(work(landing));
+        self.home.spawn(work(landing));
         Flight { led: true, leader, bounded: false, outcome }
     }
 
     /// Nobody joins the flights of this route from here on; whoever waits for one still gets its end.
     pub fn detach(&self, route: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| id.route != route);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| id.route != route);
     }
 
     /// Lets nobody join any more, then tells the callers; all at once, so that who ends at the same time sees both.
     fn end(&self, id: &FlightId, mine: watch::Sender<Outcome<V, E>>, outcome: Outcome<V, E>) {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let stands = match flights.get_mut(id) {
             Some(running) if is(&running.outcome, &mine) => {
                 running.ended = true;
@@ -211,7 +214,7 @@ where
     /// of its key that began later, whoever's, was told the same. From then on those that began earlier are not.
     #[must_use]
     pub fn is_newest(&self) -> bool {
-        let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mine =
             |running: &&Running<V, E>| self.outcome.as_ref().is_some_and(|mine| is(&running.outcome, mine));
         let Some(began) = flights.get(&self.id).filter(mine).map(|running| running.began) else {
@@ -352,7 +355,7 @@ mod tests {
         assert_eq!(fourth.outcome().await, Some(Ok(3)));
         land_old.send(1).unwrap();
         assert_eq!(old.outcome().await, Some(Ok(1)));
-        assert!(flights.0.lock().unwrap().is_empty(), "nothing is remembered when all have landed");
+        assert!(flights.running.lock().unwrap().is_empty(), "nothing is remembered when all have landed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,11 +9,14 @@ use super::{
     void::RouteState,
 };
 use crate::{
+    aside,
     classify::Read,
     deadline::Deadline,
     page::{Collection, keep},
 };
 
+/// The dates of so many items are read in less time than it takes to have it done aside.
+const SMALL_ITEMS: usize = 64;
 /// What a put may take once its callers have their answer.
 const PUT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -42,10 +45,10 @@ impl Shared {
         E: Clone + Send + Sync + 'static,
     {
         let collection = match fill.filled {
-            Ok(collection) => self.keep(read, collection),
+            Ok(collection) => self.keep(read, collection).await,
             Err(failure) => return landing.finish(Err(failure)),
         };
-        let Some(state) = self.routes.get(read.index) else { return };
+        let (Some(collection), Some(state)) = (collection, self.routes.get(read.index)) else { return };
         let generation = look.generation.clone().unwrap_or_else(|| Generation::claimed(""));
         let entry = Arc::new(Entry::new(collection, state.shape.clone(), generation, fill.began_at));
         let age = Age::since(fill.began);
@@ -82,11 +85,13 @@ impl Shared {
         put.is_ok()
     }
 
-    fn keep(&self, read: &Read, collection: Collection) -> Collection {
-        let Some(keep) = &read.route.keep else { return collection };
-        let today = self.clock.today(&self.zone);
-        let (kept, unreadable) = keep::from_today(collection, &keep.field, today, &self.zone);
+    async fn keep(&self, read: &Read, collection: Collection) -> Option<Collection> {
+        let Some(keep) = &read.route.keep else { return Some(collection) };
+        let (today, zone, field) = (self.clock.today(&self.zone), self.zone.clone(), keep.field.clone());
+        let small = collection.items.len() <= SMALL_ITEMS;
+        let work = move || keep::from_today(collection, &field, today, &zone);
+        let (kept, unreadable) = aside::unless(small, work).await?;
         self.telemetry.unreadable_dates(&read.route.name, unreadable);
-        kept
+        Some(kept)
     }
 }

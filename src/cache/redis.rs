@@ -5,6 +5,7 @@
 //! once, so that a slow command never holds a place.
 
 mod connector;
+mod entries;
 mod server;
 mod tracking;
 
@@ -26,11 +27,12 @@ use self::{
 };
 use super::{
     breaker::Breaker,
-    entry::{Entry, Garbled, Shape},
+    entry::{Entry, Shape},
     fault::Fault,
     generation::Generation,
+    home::Home,
     near::Near,
-    snapshot::{Keys, Snapshot, Stored},
+    snapshot::{Keys, Snapshot},
 };
 use crate::{
     deadline::{Deadline, Elapsed},
@@ -38,16 +40,23 @@ use crate::{
     supervise,
 };
 
-/// Connections, all shared: a second one keeps small answers from waiting behind a large one.
+/// Connections of a pool, all shared.
 const CONNECTIONS: u32 = 2;
 /// A token is far shorter: whatever else somebody put under a generation's key, no more of it is read.
 const TOKEN_BYTES: usize = 1024;
+/// An entry of so many bytes is written or read in less time than it takes to have that done elsewhere. What is larger
+/// stalls nobody: it goes by connections of its own, which live at home, and is coded and decoded aside.
+const SMALL_BYTES: usize = 64 * 1024;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+type Pool = bb8::Pool<Connector>;
+
 /// Entries in a Redis server.
 pub(super) struct Redis {
-    pool: bb8::Pool<Connector>,
+    pool: Pool,
+    /// For large entries.
+    large: Pool,
     connector: Connector,
     breaker: Breaker,
     max_entry_bytes: usize,
@@ -64,16 +73,9 @@ impl Redis {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::open(url).map_err(|error| UnusableUrl(error.kind()))?;
         let connector = Connector::new(Server { client, dialler });
-        let pool = bb8::Pool::builder()
-            .max_size(CONNECTIONS)
-            .retry_connection(false)
-            .test_on_check_out(false)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(connector.clone());
         Ok(Self {
-            pool,
+            pool: pool(connector.clone()),
+            large: pool(connector.at(Home::here())),
             connector,
             breaker: Breaker::default(),
             max_entry_bytes,
@@ -107,34 +109,22 @@ impl Redis {
     }
 
     pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
+        let small = SMALL_BYTES.min(self.max_entry_bytes);
         let mut pipeline = redis::pipe();
         pipeline.cmd("GETRANGE").arg(&keys.generation).arg(0).arg(TOKEN_BYTES);
-        // Whatever somebody put there: no more than an entry may have is read. Cut off, it does not decode.
-        pipeline.cmd("GETRANGE").arg(&keys.entry).arg(0).arg(self.max_entry_bytes);
-        pipeline.cmd("PTTL").arg(&keys.entry);
-        let (run_id, mut replies) = self.ask(pipeline, by).await?;
-        let (remaining, entry, generation) = (replies.pop(), replies.pop(), replies.pop());
-        let generation = match generation {
+        entries::get(&mut pipeline, &keys.entry, small);
+        let (run_id, mut replies) = self.ask(&self.pool, pipeline, by).await?;
+        let generation = match replies.drain(..1.min(replies.len())).next() {
             Some(Value::BulkString(bytes)) => Generation::read(&bytes, &run_id),
             _ => None,
         };
-        let remaining = match remaining {
-            Some(Value::Int(milliseconds)) => u64::try_from(milliseconds).ok().map(Duration::from_millis),
-            _ => None,
-        };
-        let entry = match entry {
-            Some(Value::BulkString(bytes)) if !bytes.is_empty() => {
-                match (Entry::decode(&bytes.into(), shape), remaining) {
-                    (Ok(entry), Some(remaining)) => Stored::Entry(Arc::new(entry), remaining),
-                    // It expired between the two commands, or somebody made it live for ever.
-                    (Ok(_), None) => Stored::Nothing,
-                    (Err(garbled), _) => Stored::Garbled(garbled),
-                }
-            }
-            Some(Value::BulkString(_)) | None => Stored::Nothing,
-            Some(_) => Stored::Garbled(Garbled::NotAnEntry),
-        };
-        Ok(Snapshot { generation, entry })
+        if matches!(replies.first(), Some(Value::BulkString(bytes)) if bytes.len() > small) {
+            let mut pipeline = redis::pipe();
+            // Whatever somebody put there: no more than an entry may have is read. Cut off, it does not decode.
+            entries::get(&mut pipeline, &keys.entry, self.max_entry_bytes);
+            replies = self.ask(&self.large, pipeline, by).await?.1;
+        }
+        Ok(Snapshot { generation, entry: entries::got(replies, shape).await })
     }
 
     pub(super) async fn establish(
@@ -149,11 +139,11 @@ impl Redis {
             pipeline.cmd("GETRANGE").arg(key).arg(0).arg(TOKEN_BYTES);
             pipeline
         };
-        let run_id = self.connection(by).await?.run_id;
+        let run_id = self.connection(&self.pool, by).await?.run_id;
         for attempt in 0..2 {
             // A new one each time: a token that may have stood there for a moment is never put there again.
             let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
-            let (run_id, mut replies) = self.ask(set_and_read(&token), by).await?;
+            let (run_id, mut replies) = self.ask(&self.pool, set_and_read(&token), by).await?;
             if let Some(Value::BulkString(bytes)) = replies.pop() {
                 if let Some(generation) = Generation::read(&bytes, &run_id) {
                     return Ok(generation);
@@ -174,19 +164,15 @@ impl Redis {
     pub(super) async fn put(
         &self,
         keys: &Keys,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         ttl: Duration,
         life: Duration,
         by: Deadline,
     ) -> Result<(), Fault> {
-        let text = entry.encode().map_err(|_| Fault::Internal)?;
-        if text.len() > self.max_entry_bytes {
-            return Err(Fault::TooLarge);
-        }
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("PTTL").arg(&keys.generation);
-        pipeline.cmd("SET").arg(&keys.entry).arg(text).arg("PX").arg(milliseconds(ttl));
-        let (_, replies) = self.ask(pipeline, by).await?;
+        let set = entries::set(keys, entry, ttl, self.max_entry_bytes).await?;
+        let is_small = entry.collection.text.len() <= SMALL_BYTES;
+        let pool = if is_small { &self.pool } else { &self.large };
+        let (_, replies) = self.ask(pool, set, by).await?;
         if let Some(Value::ServerError(_)) = replies.last() {
             return Err(Fault::Refused);
         }
@@ -196,7 +182,7 @@ impl Redis {
         {
             let mut pipeline = redis::pipe();
             pipeline.cmd("PEXPIRE").arg(&keys.generation).arg(milliseconds(life));
-            self.ask(pipeline, by).await?;
+            self.ask(&self.pool, pipeline, by).await?;
         }
         Ok(())
     }
@@ -206,7 +192,7 @@ impl Redis {
         for key in keys {
             pipeline.cmd("DEL").arg(key);
         }
-        let (_, replies) = self.ask(pipeline, by).await?;
+        let (_, replies) = self.ask(&self.pool, pipeline, by).await?;
         let acknowledged =
             replies.len() == keys.len() && replies.iter().all(|reply| matches!(reply, Value::Int(_)));
         if acknowledged { Ok(()) } else { Err(Fault::Refused) }
@@ -214,8 +200,13 @@ impl Redis {
 
     /// Sends a pipeline and gives the replies, refusals of single commands among them, with the
     /// `run_id` of the server that gave them.
-    async fn ask(&self, pipeline: Pipeline, by: Deadline) -> Result<(Arc<str>, Vec<Value>), Fault> {
-        let mut handle = self.connection(by).await?;
+    async fn ask(
+        &self,
+        pool: &Pool,
+        pipeline: Pipeline,
+        by: Deadline,
+    ) -> Result<(Arc<str>, Vec<Value>), Fault> {
+        let mut handle = self.connection(pool, by).await?;
         let count = pipeline.len();
         self.commands.fetch_add(count as u64, Ordering::Relaxed);
         match by.within(handle.connection.req_packed_commands(&pipeline, 0, count)).await {
@@ -248,12 +239,12 @@ impl Redis {
         Ok((Arc::clone(&handle.run_id), replies))
     }
 
-    async fn connection(&self, by: Deadline) -> Result<Handle, Fault> {
+    async fn connection(&self, pool: &Pool, by: Deadline) -> Result<Handle, Fault> {
         if self.breaker.is_open() {
             return Err(Fault::Open);
         }
         for _ in 0..=CONNECTIONS {
-            match by.within(self.pool.get()).await {
+            match by.within(pool.get()).await {
                 // Broken ones are thrown away when given back; one may lie in the pool still.
                 Ok(Ok(pooled)) if pooled.broken.load(Ordering::Relaxed) => {}
                 Ok(Ok(pooled)) => return Ok(pooled.clone()),
@@ -295,6 +286,17 @@ impl fmt::Debug for Redis {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Redis").field("breaker", &self.breaker).finish_non_exhaustive()
     }
+}
+
+fn pool(connector: Connector) -> Pool {
+    bb8::Pool::builder()
+        .max_size(CONNECTIONS)
+        .retry_connection(false)
+        .test_on_check_out(false)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .build_unchecked(connector)
 }
 
 /// Whether a connection can be had that answers. Not through the pool, which waits where a connect is refused.

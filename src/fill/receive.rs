@@ -11,7 +11,10 @@ use http::Response;
 use http_body_util::BodyExt as _;
 
 use super::{FillError, decode::Decoder, unfit};
-use crate::upstream::{AnswerBody, BodyError, UpstreamError};
+use crate::{
+    aside::aside,
+    upstream::{AnswerBody, BodyError, UpstreamError},
+};
 
 /// So much of a body is handed on at a time: more than most pages have, so that one is worth one way elsewhere,
 const PART_BYTES: usize = 1024 * 1024;
@@ -67,8 +70,7 @@ pub(super) async fn receive<T: Take>(
 pub(super) async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FillError> + Send + 'static,
 ) -> Result<T, FillError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(unfit(&"the projection failed")))
+    aside(work).await.unwrap_or_else(|| Err(unfit(&"the projection failed")))
 }
 
 /// A part of a body, in the pieces in which it came.

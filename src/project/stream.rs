@@ -12,7 +12,7 @@
 mod item;
 mod list;
 mod pieces;
-mod scan;
+pub(crate) mod scan;
 
 pub(super) use list::Level;
 pub(super) use pieces::Unread;

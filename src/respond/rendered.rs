@@ -9,6 +9,7 @@ use quick_cache::Weighter;
 
 use super::coded::coded;
 use crate::{
+    aside,
     bounded::{self, Bounded},
     cache::Entry,
     classify::{PageAsked, Read, coding::Coding},
@@ -19,6 +20,8 @@ use crate::{
 
 /// A smaller body is not coded where it need not be: it fits a packet as it is.
 const CODED_FROM: usize = 1024;
+/// An entry of so many bytes is small enough for its pages to be made at once.
+const SMALL_BYTES: usize = 8 * 1024;
 /// Of a hash, what makes two pages that differ have the same tag no more often than never.
 const TAG_BYTES: usize = 16;
 /// A page as it is sent.
@@ -103,25 +106,22 @@ impl Pages {
         }
         let page = id.page;
         let plain = Id { coding: Coding::Identity, ..id.clone() };
-        let plain = self.once(plain, || self.plain(entry, read, page, day)).await?;
+        let plain = self.once(plain, is_small(entry), || self.plain(entry, read, page, day)).await?;
         let (coding, small) = (id.coding, plain.body.len() < CODED_FROM);
         if coding == Coding::Identity || (small && read.accepted.identity) {
             return Ok(plain);
         }
-        self.once(id, || move || in_coding(&plain, coding)).await
+        self.once(id, false, || move || in_coding(&plain, coding)).await
     }
 
-    /// What `make` gives, made once however many ask for it at the same time, where it stalls no connection.
-    async fn once<M>(&self, id: Id, make: impl FnOnce() -> M) -> Result<Rendered, Unrendered>
+    /// What `make` gives, made once however many ask for it at the same time; aside, where it is not small.
+    async fn once<M>(&self, id: Id, small: bool, make: impl FnOnce() -> M) -> Result<Rendered, Unrendered>
     where
         M: FnOnce() -> Option<Rendered> + Send + 'static,
     {
         let making = async {
             self.telemetry.page_made();
-            match tokio::task::spawn_blocking(make()).await {
-                Ok(Some(rendered)) => Ok(rendered),
-                Ok(None) | Err(_) => Err(Unrendered),
-            }
+            aside::unless(small, make()).await.flatten().ok_or(Unrendered)
         };
         self.made.get_or_insert_async(&id, making).await
     }
@@ -135,12 +135,15 @@ impl Pages {
     ) -> impl FnOnce() -> Option<Rendered> + Send + 'static {
         let (entry, route, zone) = (Arc::clone(entry), Arc::clone(&read.route), self.zone.clone());
         move || {
-            let mut collection = entry.collection.clone();
-            if let (Some(keep), Some(day)) = (&route.keep, day) {
-                collection = keep::from_today(collection, &keep.field, day, &zone).0;
-            }
+            let kept = match (&route.keep, day) {
+                (Some(keep), Some(day)) if entry.collection.kept_from != Some(day) => {
+                    Some(keep::from_today(entry.collection.clone(), &keep.field, day, &zone).0)
+                }
+                _ => None,
+            };
+            let collection = kept.as_ref().unwrap_or(&entry.collection);
             let body = match route.kind {
-                RouteKind::Single => collection.text,
+                RouteKind::Single => collection.text.clone(),
                 RouteKind::List { .. } => collection.page(page),
             };
             let digest = ring::digest::digest(&ring::digest::SHA256, &body);
@@ -150,6 +153,11 @@ impl Pages {
             Some(Rendered { body, etag, coding: Coding::Identity })
         }
     }
+}
+
+/// Whether a page is made in less time than it takes to have it done aside: all of its entry is not much.
+fn is_small(entry: &Entry) -> bool {
+    entry.collection.text.len() <= SMALL_BYTES
 }
 
 fn in_coding(plain: &Rendered, coding: Coding) -> Option<Rendered> {

@@ -11,9 +11,13 @@ use std::{
 
 use bb8_redis::bb8;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, aio::MultiplexedConnection};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{CONNECT_TIMEOUT, server::Server};
-use crate::deadline::{Deadline, Elapsed};
+use crate::{
+    cache::home::Home,
+    deadline::{Deadline, Elapsed},
+};
 
 /// Beyond all callers' budgets: it only ends what nobody waits for any more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,13 +42,20 @@ impl Handle {
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) server: Server,
+    /// Where connections live; by default where they are asked for.
+    home: Home,
     /// It was said why the server cannot be used.
     warned: Arc<AtomicBool>,
 }
 
 impl Connector {
     pub(super) fn new(server: Server) -> Self {
-        Self { server, warned: Arc::default() }
+        Self { server, home: Home::default(), warned: Arc::default() }
+    }
+
+    /// The same, whose connections live at home.
+    pub(super) fn at(&self, home: Home) -> Self {
+        Self { home, ..self.clone() }
     }
 }
 
@@ -54,8 +65,13 @@ impl bb8::ManageConnection for Connector {
 
     async fn connect(&self) -> Result<Handle, RedisError> {
         // The pool waits for one that is being made, and makes no other meanwhile.
-        let ready = Deadline::after(CONNECT_TIMEOUT).within(self.ready()).await;
-        ready.unwrap_or_else(|Elapsed| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        let connector = self.clone();
+        let ready = AbortOnDropHandle::new(self.home.spawn(async move { connector.ready().await }));
+        let failed = |kind: io::ErrorKind| Err(io::Error::from(kind).into());
+        match Deadline::after(CONNECT_TIMEOUT).within(ready).await {
+            Ok(ended) => ended.unwrap_or_else(|_| failed(io::ErrorKind::Other)),
+            Err(Elapsed) => failed(io::ErrorKind::TimedOut),
+        }
     }
 
     async fn is_valid(&self, handle: &mut Handle) -> Result<(), RedisError> {

@@ -11,7 +11,7 @@ use std::mem;
 use past::Past;
 
 /// A place in a text.
-pub(super) struct Scan<'b> {
+pub(crate) struct Scan<'b> {
     text: &'b [u8],
     rest: &'b [u8],
     /// Directly behind the opening bracket of what was entered.
@@ -21,72 +21,72 @@ pub(super) struct Scan<'b> {
 }
 
 /// A place that was left and may be come back to.
-pub(super) struct Place<'b> {
+pub(crate) struct Place<'b> {
     rest: &'b [u8],
     entered: bool,
 }
 
 /// The byte of the text at which it stops to be JSON.
 #[derive(Debug)]
-pub(super) struct NotJson(pub(super) usize);
+pub(crate) struct NotJson(pub(crate) usize);
 
 /// A member's name as it is written, without its quotes.
-pub(super) struct Name<'b>(&'b [u8]);
+pub(crate) struct Name<'b>(&'b [u8]);
 
 impl<'b> Scan<'b> {
     /// At the beginning of a text, which may begin directly behind the opening bracket of what was entered.
-    pub(super) fn new(text: &'b [u8], entered: bool) -> Self {
+    pub(crate) fn new(text: &'b [u8], entered: bool) -> Self {
         Scan { text, rest: text, entered, due: Vec::new() }
     }
 
     /// Where it is, to come back to.
-    pub(super) fn place(&self) -> Place<'b> {
+    pub(crate) fn place(&self) -> Place<'b> {
         Place { rest: self.rest, entered: self.entered }
     }
 
-    pub(super) fn go_back(&mut self, place: Place<'b>) {
+    pub(crate) fn go_back(&mut self, place: Place<'b>) {
         (self.rest, self.entered) = (place.rest, place.entered);
     }
 
     /// Whether it is directly behind the opening bracket of what was entered.
-    pub(super) fn entered(&self) -> bool {
+    pub(crate) fn entered(&self) -> bool {
         self.entered
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// How many bytes of the text lie behind.
-    pub(super) fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.text.len() - self.rest.len()
     }
 
     /// The first byte of what comes next, blanks left behind.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         self.rest = past::blanks(self.rest);
         self.rest.first().copied()
     }
 
     /// Goes past the next value.
-    pub(super) fn skip(&mut self) -> Result<(), NotJson> {
+    pub(crate) fn skip(&mut self) -> Result<(), NotJson> {
         let past = past::value(self.rest, &mut self.due);
         self.go(past)
     }
 
     /// Goes into the array or object that was peeked at.
-    pub(super) fn enter(&mut self) {
+    pub(crate) fn enter(&mut self) {
         self.step();
         self.entered = true;
     }
 
     /// Goes to the next element of the array that was entered; `false` behind its end.
-    pub(super) fn element(&mut self) -> Result<bool, NotJson> {
+    pub(crate) fn element(&mut self) -> Result<bool, NotJson> {
         self.next(b']')
     }
 
     /// Goes to the value of the next member of the object that was entered; `None` behind its end.
-    pub(super) fn member(&mut self) -> Result<Option<Name<'b>>, NotJson> {
+    pub(crate) fn member(&mut self) -> Result<Option<Name<'b>>, NotJson> {
         if !self.next(b'}')? {
             return Ok(None);
         }
@@ -99,13 +99,13 @@ impl<'b> Scan<'b> {
     }
 
     /// The text from an earlier place to this one.
-    pub(super) fn since(&self, offset: usize) -> Result<&'b str, NotJson> {
+    pub(crate) fn since(&self, offset: usize) -> Result<&'b str, NotJson> {
         let text = self.text.get(offset..self.offset()).unwrap_or_default();
         str::from_utf8(text).map_err(|error| NotJson(offset + error.valid_up_to()))
     }
 
     /// Only blanks may be left.
-    pub(super) fn end(&mut self) -> Result<(), NotJson> {
+    pub(crate) fn end(&mut self) -> Result<(), NotJson> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(NotJson(self.offset())),
@@ -141,7 +141,7 @@ impl<'b> Scan<'b> {
 
 impl<'b> Name<'b> {
     /// The name itself, escapes undone; `None` for one that is no text (half a surrogate pair), which no path can name.
-    pub(super) fn text(&self) -> Option<Cow<'b, [u8]>> {
+    pub(crate) fn text(&self) -> Option<Cow<'b, [u8]>> {
         if self.0.contains(&b'\\') {
             let text: String = serde_json::from_slice(&[b"\"", self.0, b"\""].concat()).ok()?;
             return Some(Cow::Owned(text.into_bytes()));

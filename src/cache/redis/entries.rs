@@ -1,0 +1,73 @@
+//! Entries as commands and replies. Large ones take long to write and to read: that is done aside.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use redis::{Pipeline, Value};
+
+use super::{SMALL_BYTES, milliseconds};
+use crate::{
+    aside,
+    cache::{
+        entry::{Entry, Garbled, Shape},
+        fault::Fault,
+        snapshot::{Keys, Stored},
+    },
+};
+
+/// What lies under this key, up to one byte more than `most`, and what is left of its life.
+pub(super) fn get(pipeline: &mut Pipeline, key: &str, most: usize) {
+    pipeline.cmd("GETRANGE").arg(key).arg(0).arg(most);
+    pipeline.cmd("PTTL").arg(key);
+}
+
+/// What the answer to [`get`] is.
+pub(super) async fn got(mut replies: Vec<Value>, shape: &Shape) -> Stored {
+    let remaining = match replies.pop() {
+        Some(Value::Int(milliseconds)) => u64::try_from(milliseconds).ok().map(Duration::from_millis),
+        _ => None,
+    };
+    match replies.pop() {
+        Some(Value::BulkString(bytes)) if !bytes.is_empty() => {
+            match (decoded(bytes.into(), shape).await, remaining) {
+                (Ok(entry), Some(remaining)) => Stored::Entry(Arc::new(entry), remaining),
+                // It expired between the two commands, or somebody made it live for ever.
+                (Ok(_), None) => Stored::Nothing,
+                (Err(garbled), _) => Stored::Garbled(garbled),
+            }
+        }
+        Some(Value::BulkString(_)) | None => Stored::Nothing,
+        Some(_) => Stored::Garbled(Garbled::NotAnEntry),
+    }
+}
+
+/// The commands that store an entry of at most so many bytes.
+pub(super) async fn set(
+    keys: &Keys,
+    entry: &Arc<Entry>,
+    ttl: Duration,
+    most: usize,
+) -> Result<Pipeline, Fault> {
+    let bytes = entry.collection.text.len();
+    if bytes > most {
+        return Err(Fault::TooLarge);
+    }
+    let (keys, entry) = (keys.clone(), Arc::clone(entry));
+    let set = move || {
+        let text = entry.encode().map_err(|_| Fault::Internal)?;
+        if text.len() > most {
+            return Err(Fault::TooLarge);
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("PTTL").arg(&keys.generation);
+        pipeline.cmd("SET").arg(&keys.entry).arg(text).arg("PX").arg(milliseconds(ttl));
+        Ok(pipeline)
+    };
+    aside::unless(bytes <= SMALL_BYTES, set).await.unwrap_or(Err(Fault::Internal))
+}
+
+async fn decoded(stored: Bytes, shape: &Shape) -> Result<Entry, Garbled> {
+    let (small, shape) = (stored.len() <= SMALL_BYTES, shape.clone());
+    let decoded = aside::unless(small, move || Entry::decode(&stored, &shape)).await;
+    decoded.unwrap_or(Err(Garbled::NotAnEntry))
+}
