@@ -167,7 +167,7 @@ impl Filler {
             .map(|number| self.page(read, number, authorization))
             .buffered(limits.parallel_pages.max(1));
         while let Some(page) = pages.try_next().await? {
-            walk.add(page, limits)?;
+            walk.add(page)?;
             if walk.is_due() {
                 walk = elsewhere(move || Ok(walk.gathered())).await?;
             }

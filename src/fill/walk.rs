@@ -15,11 +15,16 @@ const SMALL_ITEMS: usize = 1024;
 /// More of them wait for no others.
 const DUE_BYTES: usize = 256 * 1024;
 
+/// What is guessed too short is copied again: so many parts of it are added.
+const SLACK: usize = 8;
+
 /// A walk from page to page.
 pub(super) struct Walk {
     total: u64,
     pages: u32,
     next: u32,
+    /// So many bytes all pages may have.
+    most: usize,
     /// Bytes and items of all pages so far.
     bytes: usize,
     count: usize,
@@ -46,6 +51,8 @@ impl Walk {
             total,
             pages,
             next: 1,
+            // Spans say no more.
+            most: limits.max_bytes.min(u32::MAX as usize - 1),
             bytes: 0,
             count: 0,
             waiting: Vec::new(),
@@ -55,7 +62,7 @@ impl Walk {
             identities: Vec::new(),
             absent: vec![0; first.absent.len()],
         };
-        walk.add(first, limits)?;
+        walk.add(first)?;
         Ok(walk)
     }
 
@@ -65,7 +72,7 @@ impl Walk {
     }
 
     /// Adds the next page.
-    pub(super) fn add(&mut self, page: ProjectedPage, limits: &config::Fill) -> Result<(), FillError> {
+    pub(super) fn add(&mut self, page: ProjectedPage) -> Result<(), FillError> {
         if page.total_items != Some(self.total) {
             return Err(FillError::Contradiction("two pages count different totals"));
         }
@@ -76,7 +83,7 @@ impl Walk {
         // One for the comma.
         self.bytes += page.text.len() + 1;
         self.count += page.items.len();
-        if self.bytes > limits.max_bytes.min(u32::MAX as usize - 1) {
+        if self.bytes > self.most {
             return Err(FillError::TooLarge("max-bytes"));
         }
         if self.count as u64 > self.total {
@@ -119,9 +126,8 @@ impl Walk {
         if identities.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
             return Err(FillError::Contradiction("an item that comes twice"));
         }
-        // What is kept needs no room to grow.
-        text.shrink_to_fit();
-        items.shrink_to_fit();
+        trim(&mut text);
+        trim(&mut items);
         Ok((Collection { text: text.into(), items, total, kept_from: None }, absent))
     }
 
@@ -143,18 +149,25 @@ impl Walk {
     }
 
     /// Makes room for what comes: as much as all pages will probably have, so that a text of megabytes is not copied
-    /// again and again, and no more than that lies there unused.
+    /// again and again.
     fn make_room(&mut self, bytes: usize) {
         let room = self.text.capacity() - self.text.len();
         if bytes > room {
             let read = (self.next - 1).max(1) as usize;
             let expected = self.bytes / read * self.pages as usize;
-            let wanted = expected.max(self.bytes) + self.bytes / 16;
-            self.text.reserve_exact(wanted.max(self.text.len() + bytes) - self.text.len());
+            let wanted = expected.min(self.most).max(self.text.len() + bytes);
+            self.text.reserve_exact(wanted + wanted / SLACK - self.text.len());
             let rest = usize::try_from(self.total).unwrap_or(0).saturating_sub(self.items.len());
             self.items.reserve_exact(rest);
             self.identities.reserve_exact(rest);
         }
+    }
+}
+
+/// What is kept needs no room to grow; but a little is not worth copying it all.
+fn trim<T>(kept: &mut Vec<T>) {
+    if kept.capacity() - kept.len() > kept.len() / SLACK {
+        kept.shrink_to_fit();
     }
 }
 
@@ -198,13 +211,13 @@ mod tests {
         let mut walk = Walk::begin(page(1), &limits).expect("a page");
         let mut due = 0;
         for number in walk.further_pages() {
-            walk.add(page(u64::from(number)), &limits).expect("a page");
+            walk.add(page(u64::from(number))).expect("a page");
             if walk.is_due() {
                 due += 1;
                 walk = walk.gathered();
                 assert!(!walk.is_due());
                 let room = walk.text.capacity() - walk.text.len();
-                assert!(room <= walk.bytes * PAGES as usize / (walk.next - 1) as usize, "{room}");
+                assert!(room <= 9 * PAGES as usize * walk.bytes / (8 * (walk.next as usize - 1)), "{room}");
             }
         }
         assert!(due > 1 && !walk.is_small());
@@ -232,7 +245,7 @@ mod tests {
                 ..page(number)
             });
             let mut walk = Walk::begin(pages.next().expect("a page"), &limits).expect("a page");
-            pages.for_each(|page| walk.add(page, &limits).expect("a page"));
+            pages.for_each(|page| walk.add(page).expect("a page"));
             assert!(matches!(walk.end(), Err(FillError::Contradiction("an item that comes twice"))));
         }
     }

@@ -64,6 +64,34 @@ async fn a_restarted_proxy_finds_its_entries() {
     again.send("GET", SELLERS, &[("Authorization", &token)], "").await.came("hit");
 }
 
+/// A large entry goes by other connections than a small one.
+#[tokio::test]
+async fn a_large_entry_is_found_by_another_process_and_again_after_redis_was_away() {
+    let mut server = RedisServer::start().await;
+    let setup = || Setup::new().upstream(|upstream| upstream.sellers = 4_000).redis(&server);
+    let bench = setup().start().await;
+    bench.get(SELLERS).await.came("fwd=miss; stored");
+    let stored = server.text("cat_sellers_all").await.expect("an entry");
+    assert!(stored.len() > 200_000, "{} bytes", stored.len());
+    let without_copies = Setup::new().redis(&server).config(|config| {
+        config.store.near = None;
+        config.store.budget = Duration::from_secs(2);
+    });
+    let (other, _) = without_copies.proxy(bench.upstream.url()).await;
+    let token = bench.upstream.token("demo");
+    let sellers = bench.upstream.sellers();
+    for (page, first) in [(1, 0), (8, 3_500)] {
+        let reply = other.get_as(&token, &format!("/api/Seller?PageNumber={page}&PageSize=500")).await;
+        reply.came("hit");
+        assert_eq!(reply.items().last().unwrap()["id"], sellers[first + 499]["id"]);
+    }
+    server.restart(&[]).await;
+    until("the entry is filled and found", || async {
+        other.get_as(&token, SELLERS).await.is(200).field("cache-status").starts_with("catproxy; hit")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn another_shape_under_the_same_prefix_is_a_miss() {
     let server = RedisServer::start().await;
