@@ -110,7 +110,7 @@ pub(crate) fn fetch(upstream: &Running, target: &str) -> (Bytes, Arc<Route>) {
         assert_eq!(answer.status(), StatusCode::OK, "{target}");
         answer.into_body().collect().await.expect("a whole body").to_bytes()
     });
-    (body, read.route)
+    (body, Arc::clone(&read.route))
 }
 
 /// What the cache would have of this page, and the route that it is of.

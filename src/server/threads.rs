@@ -37,7 +37,7 @@ impl Threads {
     /// Those of the operating system: of listening, or of threads.
     pub(super) fn wait(address: SocketAddr, count: usize, welcome: &Welcome) -> Result<Self, Failure> {
         let doors = doors::open(address, count).map_err(Failure::Door)?;
-        let address = doors.iter().next().map_or(Ok(address), std::net::TcpListener::local_addr);
+        let address = doors.first().map_or(Ok(address), std::net::TcpListener::local_addr);
         let threads = Self {
             address: address.map_err(Failure::Door)?,
             opened: CancellationToken::new(),
