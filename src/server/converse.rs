@@ -53,7 +53,7 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
             Some(parked) => stream = parked,
             None => return,
         }
-        if poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
+        if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return;
         }
     }
@@ -91,8 +91,11 @@ async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Opt
         return None;
     }
     let parts = connection.into_parts()?;
-    let stream = parts.io.into_inner();
-    (parts.read_buf.is_empty() && stream.is_between_requests()).then_some(stream)
+    let mut stream = parts.io.into_inner();
+    // What came while it was judged is read as what comes later is.
+    stream.give_back(&parts.read_buf);
+    seat.resume();
+    Some(stream)
 }
 
 async fn over_http2(stream: Seated, answerer: Answerer, limits: &Clients) {

@@ -90,6 +90,8 @@ pub(super) struct Seat {
     /// Answers over HTTP/2, which a client may let wait one by one.
     answers: Mutex<Vec<Arc<Offered>>>,
     verdict: AtomicU8,
+    /// A request has begun to come, and has not come whole.
+    amid: AtomicBool,
     /// It has not been used for a while.
     spare: AtomicBool,
     /// Somebody was cut short by it.
@@ -118,6 +120,7 @@ impl Seat {
             moved: AtomicU64::new(0),
             answers: Mutex::default(),
             verdict: AtomicU8::new(Verdict::Stay as u8),
+            amid: AtomicBool::new(false),
             spare: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -133,6 +136,11 @@ impl Seat {
         } else {
             self.goes(Phase::New, Phase::First);
         }
+    }
+
+    /// Whether a request has begun to come that has not come whole.
+    pub(super) fn note_amid(&self, amid: bool) {
+        self.amid.store(amid, Ordering::Relaxed);
     }
 
     /// The head of a request that must not be answered was read.
@@ -180,9 +188,15 @@ impl Seat {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// What is kept for speaking on it may go: it has not been used for a while, and all was written.
+    /// What is kept for speaking on it may go: it has not been used for a while, and all was read and written.
     pub(super) fn may_park(&self) -> bool {
-        self.spare.load(Ordering::Acquire) && self.is(Phase::Idle) && !self.is_in_use()
+        self.spare.load(Ordering::Acquire) && self.is_unused()
+    }
+
+    /// Between two requests. Half of the next one may have come together with the last one, or an answer have ended
+    /// before its request's body has: then there is more to come.
+    fn is_unused(&self) -> bool {
+        self.is(Phase::Idle) && !self.amid.load(Ordering::Relaxed) && !self.is_in_use()
     }
 
     /// Something has come.
@@ -192,9 +206,8 @@ impl Seat {
 
     /// Lets it be parked, where it has not been used for a while.
     pub(super) fn spare(&self) {
-        let unused = self.is(Phase::Idle) && !self.is_in_use();
         let since = self.since.load(Ordering::Relaxed);
-        let parks = unused && self.ticks.now().saturating_sub(since) > milliseconds(PARKED_AFTER);
+        let parks = self.is_unused() && self.ticks.now().saturating_sub(since) > milliseconds(PARKED_AFTER);
         if parks && !self.spare.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }

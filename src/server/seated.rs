@@ -68,14 +68,17 @@ impl Seated {
         &self.held.seat
     }
 
-    /// Whether all requests that have begun to come have come whole.
-    pub(super) fn is_between_requests(&self) -> bool {
-        self.ahead.is_empty() && self.heads.are_between()
-    }
-
     /// What was read and not given yet.
     pub(super) fn ahead(&self) -> &[u8] {
         &self.ahead
+    }
+
+    /// Gives back what was taken and not understood yet.
+    pub(super) fn give_back(&mut self, bytes: &[u8]) {
+        // Empty lines before a request say nothing (RFC 9112 section 2.2), and keep no connection from being parked.
+        if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
+            self.ahead = [bytes, &self.ahead].concat().as_slice().into();
+        }
     }
 
     /// Takes these many bytes off it, and frees its room after the last of it.
@@ -141,6 +144,7 @@ impl Seated {
         if let Some(place) = self.heads.follow(piece) {
             self.seat().note_ambiguous(place);
         }
+        self.seat().note_amid(!self.heads.are_between());
         if self.heads.are_in_head() {
             self.seat().heard_head();
         }

@@ -17,6 +17,7 @@ mod drain;
 mod faults;
 mod foreign;
 mod forwarding;
+mod hits;
 mod hostile;
 mod http;
 mod jwks;

@@ -1,0 +1,214 @@
+//! Plain reads are answered by a short loop of our own, all else by hyper: nobody can tell which it was.
+
+mod cases;
+mod parked;
+
+use std::time::Duration;
+
+use catproxy::config::{Admission, VouchFor};
+use fake_abconnect::Running;
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use self::cases::{Case, FORWARDED, LIST, Tokens};
+use crate::{
+    forwarding::wire::Wire,
+    support::{Bench, Door, Setup},
+};
+
+/// What ends a connection that has not ended by then.
+const LAST: &str = "GET /_fake/status/204 HTTP/1.1\r\nHost: z\r\nConnection: close\r\n\r\n";
+/// Between two pieces, so that they are read one by one where the machine is not too busy; nothing fails where it is.
+const PAUSE: Duration = Duration::from_millis(2);
+/// An answer that was not read yet may be lost where the other end closes: what differs must differ so often.
+const ATTEMPTS: usize = 3;
+
+/// A proxy whose copies and vouches outlast the test.
+fn lasting(hit_loop: bool) -> Setup {
+    let hour = Duration::from_secs(3600);
+    let setup = Setup::new().routes(move |route| route.ttl = hour);
+    setup.config(move |config| {
+        config.clients.hit_loop = hit_loop;
+        config.admission = Admission::Upstream { vouch_limit: hour, vouch_for: VouchFor::Key };
+    })
+}
+
+/// What is on the connection before a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    AHit,
+    AForwardedRequest,
+}
+
+/// How a case is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pieces {
+    One,
+    /// Cut after so many bytes.
+    CutAt(usize),
+    Bytes,
+}
+
+/// Both proxies, and the upstream that they have in common.
+struct Pair {
+    bench: Bench,
+    hyper: Door,
+    tokens: Tokens,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let bench = lasting(true).start().await;
+        let (hyper, _) = lasting(false).proxy(bench.upstream.url()).await;
+        let [known, second] = ["demo", "second"].map(|user| bench.upstream.token(user));
+        let refused = bench.upstream.expired_token("demo");
+        Self { bench, hyper, tokens: Tokens { known, second, refused } }
+    }
+
+    fn hit(&self) -> String {
+        format!("GET {LIST} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", self.tokens.known)
+    }
+
+    /// What comes of a case that comes on this connection, and what has arrived upstream of it.
+    async fn outcome(&self, proxy: &Door, mut client: Wire, words: &[u8], pieces: Pieces) -> String {
+        proxy.get_as(&self.tokens.known, LIST).await.is(200);
+        self.bench.upstream.clear_calls();
+        let all = [words, LAST.as_bytes()].concat();
+        match pieces {
+            Pieces::One => drop(client.say_if_heard(&all).await),
+            Pieces::CutAt(place) => {
+                let (first, second) = all.split_at(place);
+                let _ = client.say_if_heard(first).await;
+                sleep(PAUSE).await;
+                let _ = client.say_if_heard(second).await;
+            }
+            Pieces::Bytes => {
+                for byte in &all {
+                    let _ = client.say_if_heard([*byte]).await;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let heard = timeout(Duration::from_secs(10), client.rest()).await;
+        let heard = heard.map_or_else(|_| "it hangs".to_owned(), |heard| timeless(&heard));
+        format!("{heard}\n{}", arrived(&self.bench.upstream))
+    }
+
+    async fn on(&self, proxy: &Door, behind: Behind) -> Wire {
+        if behind == Behind::AHit {
+            proxy.get_as(&self.tokens.known, LIST).await.is(200);
+        }
+        let stream = TcpStream::connect(proxy.address).await.expect("a connection");
+        // Else what is cut is put together again.
+        stream.set_nodelay(true).expect("a socket");
+        let mut client = Wire::of(stream);
+        let before = match behind {
+            Behind::Nothing => return client,
+            Behind::AHit => self.hit(),
+            Behind::AForwardedRequest => FORWARDED.to_owned(),
+        };
+        client.say(before).await;
+        client.message().await;
+        client
+    }
+
+    /// How the answers differ, if they do.
+    async fn difference(&self, case: &Case, behind: Behind, pieces: Pieces) -> Option<String> {
+        let (name, words) = case;
+        let mut seen = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let mut outcomes = Vec::new();
+            for proxy in [&self.bench.proxy, &self.hyper] {
+                outcomes.push(self.outcome(proxy, self.on(proxy, behind).await, words, pieces).await);
+            }
+            if outcomes[0] == outcomes[1] && !outcomes[0].starts_with("it hangs") {
+                return None;
+            }
+            seen = outcomes;
+        }
+        Some(format!(
+            "{name} behind {behind:?} in {pieces:?}:\n--- loop\n{}\n--- hyper\n{}",
+            seen[0], seen[1]
+        ))
+    }
+}
+
+/// Without what goes on with time, and without the number that the stand-in gives a failure.
+fn timeless(answers: &str) -> String {
+    let mut parts = answers.split("\"traceId\":\"");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once('"').map_or(part, |(_, after)| after));
+    lasting_lines(&rest.fold(first, |before, after| before + after))
+}
+
+fn lasting_lines(answers: &str) -> String {
+    let of = |line: &str| {
+        let is = |name: &str| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        if is("date:") || is("age:") {
+            return line.split(':').next().unwrap_or_default().to_owned();
+        }
+        match line.split_once("; ttl=") {
+            Some((before, after)) => {
+                format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
+            None => line.to_owned(),
+        }
+    };
+    answers.split("\r\n").map(of).collect::<Vec<_>>().join("\r\n")
+}
+
+/// What has arrived upstream.
+fn arrived(upstream: &Running) -> String {
+    let calls = upstream.calls();
+    let of = |call: &fake_abconnect::Call| {
+        let body = String::from_utf8_lossy(&call.body_start).into_owned();
+        format!("{} {} {:?} {} {body}", call.method, call.target, call.headers, call.body_length)
+    };
+    calls.iter().map(of).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether it has all been judged, and alike.
+fn is_alike(judged: usize, least: usize, flaws: &[String]) {
+    assert!(judged >= least, "{judged}");
+    assert!(flaws.is_empty(), "{} of {judged}:\n\n{}", flaws.len(), flaws.join("\n\n"));
+}
+
+#[tokio::test]
+async fn whatever_comes_in_place_of_a_plain_read_is_answered_alike() {
+    let pair = Pair::start().await;
+    let (cases, mut flaws) = (cases::all(&pair.tokens), Vec::new());
+    for case in &cases {
+        for behind in [Behind::Nothing, Behind::AHit, Behind::AForwardedRequest] {
+            flaws.extend(pair.difference(case, behind, Pieces::One).await);
+        }
+    }
+    is_alike(cases.len(), 200, &flaws);
+}
+
+#[tokio::test]
+async fn where_it_is_cut_makes_no_difference() {
+    let pair = Pair::start().await;
+    let (cases, mut flaws) = (cases::all(&pair.tokens), Vec::new());
+    for case in &cases {
+        let length = case.1.len();
+        for place in [1, length / 2, length] {
+            flaws.extend(pair.difference(case, Behind::AHit, Pieces::CutAt(place)).await);
+        }
+        flaws.extend(pair.difference(case, Behind::Nothing, Pieces::CutAt(length / 3)).await);
+    }
+    is_alike(cases.len(), 200, &flaws);
+}
+
+#[tokio::test]
+async fn byte_by_byte_is_no_other_request() {
+    let pair = Pair::start().await;
+    let cases: Vec<_> = cases::all(&pair.tokens).into_iter().filter(|case| case.1.len() < 1500).collect();
+    let mut flaws = Vec::new();
+    for case in &cases {
+        flaws.extend(pair.difference(case, Behind::AHit, Pieces::Bytes).await);
+    }
+    is_alike(cases.len(), 180, &flaws);
+}
