@@ -220,15 +220,19 @@ impl Upstream {
     fn receive(
         &self,
         head: Response<Incoming>,
-        connection: Connection,
+        mut connection: Connection,
         progress: Progress,
     ) -> Response<AnswerBody> {
         let limit = self.limits.body_timeout;
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
             // The connection now belongs to whoever takes the upgrade.
             let gone = Pool::new(0, Duration::ZERO);
-            connection.detach();
+            connection.go_on_alone();
             return head.map(|body| AnswerBody::new(body, limit, None, gone, progress));
+        }
+        if !progress.has_ended() {
+            // A client that sends first and reads later would wait for itself.
+            connection.go_on_alone();
         }
         head.map(|body| AnswerBody::new(body, limit, Some(connection), self.pool.clone(), progress))
     }

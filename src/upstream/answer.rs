@@ -89,7 +89,8 @@ impl AnswerBody {
 
     fn give_back(&mut self) {
         self.place = None;
-        let (Some((pool, sent)), Some(connection)) = (self.lent.take(), self.body.inner.connection.take())
+        let (Some((pool, sent)), Some(mut connection)) =
+            (self.lent.take(), self.body.inner.connection.take())
         else {
             return;
         };
@@ -97,7 +98,7 @@ impl AnswerBody {
             pool.put(connection);
         } else {
             // It is still busy with the request's body, which may go on.
-            connection.detach();
+            connection.go_on_alone();
         }
     }
 }

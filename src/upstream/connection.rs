@@ -1,5 +1,5 @@
 //! A connection to the upstream, worked on by whoever waits for something on it: no task of its own stands between the
-//! upstream and the client.
+//! upstream and the client, but where something goes on there while nobody waits.
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// An open connection, which takes one request at a time. Dropped, it is closed.
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
-    /// Reads and writes; `None` once it has ended.
+    /// Reads and writes; `None` once it has ended, or goes on by itself.
     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -73,6 +73,9 @@ impl Connection {
         answer: &mut Incoming,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.work.is_none() {
+            return Pin::new(answer).poll_frame(context);
+        }
         // Asked first: that says that there is room for a piece.
         if let Poll::Ready(piece) = Pin::new(&mut *answer).poll_frame(&mut unwoken()) {
             return Poll::Ready(piece);
@@ -87,8 +90,9 @@ impl Connection {
         self.work.is_some() && self.sender.is_ready()
     }
 
-    /// Goes on by itself, for who takes its stream after an upgrade.
-    pub(super) fn detach(mut self) {
+    /// Goes on by itself, whoever waits or not: for what is still to be sent, or for who takes its stream after an
+    /// upgrade. It takes no other request then.
+    pub(super) fn go_on_alone(&mut self) {
         if let Some(work) = self.work.take() {
             tokio::spawn(work);
         }

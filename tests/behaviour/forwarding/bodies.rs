@@ -143,6 +143,24 @@ async fn an_early_answer_comes_while_the_upload_goes_on() {
     upstream.accept().await.head().await;
 }
 
+/// Many clients say all that they have to say before they read.
+#[tokio::test]
+async fn an_upload_goes_on_also_where_its_client_reads_nothing_of_an_early_answer() {
+    const LARGE: usize = 24 << 20;
+    for method in ["POST", "GET"] {
+        let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+        let head = format!("{method} /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: {LARGE}\r\n\r\n");
+        let mut client = Wire::saying(&proxy, head).await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        there.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", usize::MAX >> 8)).await;
+        let upload = async { client.say("x".repeat(LARGE)).await };
+        let arrives = there.while_pouring(async |there| there.exactly(LARGE).await);
+        let ((), arrived) = tokio::join!(upload, arrives);
+        assert_eq!(arrived.len(), LARGE);
+    }
+}
+
 #[tokio::test]
 async fn an_upload_that_is_refused_early_is_answered_with_the_refusal() {
     let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;

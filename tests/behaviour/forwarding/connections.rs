@@ -266,6 +266,7 @@ async fn a_write_whose_client_leaves_is_not_broken_off() {
     assert_eq!(there.message().await.1, "hello");
     drop(client);
     there.say(NOTHING).await;
+    until("the write is answered", || async { proxy.inside.telemetry().count("upstream_calls") == 2 }).await;
     // Answered, its connection is used again.
     let mut client = Wire::saying(&proxy, GET).await;
     in_time("the next request on the same connection", there.head()).await;
