@@ -16,10 +16,10 @@ use crate::{
     upstream::{AnswerBody, BodyError, UpstreamError},
 };
 
-/// So much of a body is handed on at a time: more than most pages have, so that one is worth one way elsewhere,
+/// So much of a body is handed on at a time: more than most pages have, so that one is worth one way elsewhere.
 const PART_BYTES: usize = 1024 * 1024;
-/// or so many pieces, each of which may hold on to a buffer that is larger than itself.
-const PART_PIECES: usize = 512;
+/// A smaller piece is copied to those before it: it may hold on to a buffer that is larger than itself.
+const COPIED_BYTES: usize = 16 * 1024;
 /// A body of so many bytes that is not coded is worth no way elsewhere: that costs more than it does.
 const SMALL_BYTES: usize = 16 * 1024;
 
@@ -77,20 +77,34 @@ pub(super) async fn elsewhere<T: Send + 'static>(
 #[derive(Default)]
 struct Part {
     pieces: Vec<Bytes>,
+    /// Small ones, behind these.
+    copied: Vec<u8>,
     bytes: usize,
 }
 
 impl Part {
     fn add(&mut self, piece: Bytes) {
         self.bytes += piece.len();
-        self.pieces.push(piece);
+        if piece.len() < COPIED_BYTES {
+            self.copied.extend_from_slice(&piece);
+        } else {
+            self.end_copy();
+            self.pieces.push(piece);
+        }
+    }
+
+    fn end_copy(&mut self) {
+        if !self.copied.is_empty() {
+            self.pieces.push(mem::take(&mut self.copied).into());
+        }
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= PART_BYTES || self.pieces.len() >= PART_PIECES
+        self.bytes >= PART_BYTES
     }
 
-    fn through<T: Take>(self, mut decoder: Decoder<Bounded<T>>) -> Result<Decoder<Bounded<T>>, FillError> {
+    fn through<T: Take>(mut self, mut decoder: Decoder<Bounded<T>>) -> Result<Decoder<Bounded<T>>, FillError> {
+        self.end_copy();
         for piece in self.pieces {
             decoder.decode(&piece).map_err(refused)?;
         }

@@ -54,7 +54,7 @@ const FAULTS: [Fault; 7] = [
 ];
 
 /// Cells at a time: each has a Redis, an upstream and a proxy or two of its own.
-static PLACES: Semaphore = Semaphore::const_new(8);
+static PLACES: Semaphore = Semaphore::const_new(4);
 
 /// All cells of a step. Each is judged, whatever becomes of the others.
 async fn holds(step: Step) {
