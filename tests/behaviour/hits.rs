@@ -24,6 +24,7 @@ const LAST: &str = "GET /_fake/status/204 HTTP/1.1\r\nHost: z\r\nConnection: clo
 const PAUSE: Duration = Duration::from_millis(2);
 /// An answer that was not read yet may be lost where the other end closes: what differs must differ so often.
 const ATTEMPTS: usize = 3;
+const HANGS: &str = "it hangs";
 
 /// A proxy whose copies and vouches outlast the test.
 fn lasting(hit_loop: bool) -> Setup {
@@ -93,7 +94,7 @@ impl Pair {
             }
         }
         let heard = timeout(Duration::from_secs(10), client.rest()).await;
-        let heard = heard.map_or_else(|_| "it hangs".to_owned(), |heard| timeless(&heard));
+        let heard = heard.map_or_else(|_| HANGS.to_owned(), |heard| timeless(&heard));
         format!("{heard}\n{}", arrived(&self.bench.upstream))
     }
 
@@ -124,10 +125,14 @@ impl Pair {
             for proxy in [&self.bench.proxy, &self.hyper] {
                 outcomes.push(self.outcome(proxy, self.on(proxy, behind).await, words, pieces).await);
             }
-            if outcomes[0] == outcomes[1] && !outcomes[0].starts_with("it hangs") {
+            let hangs = outcomes.iter().any(|outcome| outcome.starts_with(HANGS));
+            if outcomes[0] == outcomes[1] && !hangs {
                 return None;
             }
             seen = outcomes;
+            if hangs {
+                break;
+            }
         }
         Some(format!(
             "{name} behind {behind:?} in {pieces:?}:\n--- loop\n{}\n--- hyper\n{}",
@@ -205,7 +210,9 @@ async fn where_it_is_cut_makes_no_difference() {
 #[tokio::test]
 async fn byte_by_byte_is_no_other_request() {
     let pair = Pair::start().await;
-    let cases: Vec<_> = cases::all(&pair.tokens).into_iter().filter(|case| case.1.len() < 1500).collect();
+    // What hyper says to a beginning of HTTP/2 depends on how much of it has come.
+    let fits = |case: &Case| case.1.len() < 1500 && case.0 != "HTTP/2";
+    let cases: Vec<_> = cases::all(&pair.tokens).into_iter().filter(fits).collect();
     let mut flaws = Vec::new();
     for case in &cases {
         flaws.extend(pair.difference(case, Behind::AHit, Pieces::Bytes).await);
