@@ -103,7 +103,10 @@ impl Part {
         self.bytes >= PART_BYTES
     }
 
-    fn through<T: Take>(mut self, mut decoder: Decoder<Bounded<T>>) -> Result<Decoder<Bounded<T>>, FillError> {
+    fn through<T: Take>(
+        mut self,
+        mut decoder: Decoder<Bounded<T>>,
+    ) -> Result<Decoder<Bounded<T>>, FillError> {
         self.end_copy();
         for piece in self.pieces {
             decoder.decode(&piece).map_err(refused)?;
