@@ -1,7 +1,7 @@
 //! Memory that is bounded: what is used least goes first. Keys may be a client's, so they are hashed with a key
 //! that nobody knows.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 
 use ahash::RandomState;
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter, sync::Cache};
@@ -28,8 +28,8 @@ where
         .estimated_items_capacity(EXPECTED)
         .weight_capacity(max_bytes);
     match options.build() {
-        Ok(options) => Cache::with_options(options, weigher, RandomState::new(), Default::default()),
-        Err(_) => Cache::with(EXPECTED, max_bytes, weigher, RandomState::new(), Default::default()),
+        Ok(options) => Cache::with_options(options, weigher, keyed(), Default::default()),
+        Err(_) => Cache::with(EXPECTED, max_bytes, weigher, keyed(), Default::default()),
     }
 }
 
@@ -39,10 +39,17 @@ pub const fn largest(max_bytes: u64) -> u64 {
     max_bytes / PARTS / 10 * 9
 }
 
+/// A way to hash that nobody can foresee, in this process or another.
+#[must_use]
+pub fn keyed() -> RandomState {
+    let random = || std::hash::RandomState::new().hash_one(());
+    RandomState::with_seeds(random(), random(), random(), random())
+}
+
 /// At most so many values.
 #[must_use]
 pub fn by_count<K: Hash + Eq, V: Clone>(count: usize) -> Bounded<K, V> {
-    Cache::with(count.min(EXPECTED), count as u64, UnitWeighter, RandomState::new(), Default::default())
+    Cache::with(count.min(EXPECTED), count as u64, UnitWeighter, keyed(), Default::default())
 }
 
 #[cfg(test)]

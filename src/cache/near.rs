@@ -118,7 +118,7 @@ impl Near {
             prefix: prefix.to_owned(),
             routes: counters(generations.len()),
             generations,
-            hasher: RandomState::new(),
+            hasher: bounded::keyed(),
             era: AtomicU64::new(0),
             slots: counters(SLOTS),
             base: Instant::now(),
