@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench bench-peers instructions
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench bench-growth bench-peers instructions
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -55,9 +55,13 @@ browser-tests: ## The frontend in a real browser: flows, faults, accessibility, 
 	@scripts/install cc=build-essential chromium node=nodejs npm redis-server
 	scripts/browser-tests
 
-bench: ## Projection, and warm reads against cold ones
+bench: ## Projection, what fills cost others, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
-	cargo bench --bench projection --bench proxy
+	cargo bench --bench projection --bench filling --bench proxy
+
+bench-growth: ## Hits while sellers, entries, connections and fills grow; draws charts/growth.svg; 4 minutes
+	@scripts/install cc=build-essential redis-server
+	cargo bench --bench growth
 
 bench-peers: ## Against nginx, HAProxy, Varnish, Traffic Server: CPU, latency, memory; 9 minutes; ARGS="--only hit-64 --against nginx"
 	@PATH="$$PATH:/usr/sbin" scripts/install cc=build-essential python3 redis-server taskset=util-linux
