@@ -28,7 +28,7 @@ const GREATEST_ID: u32 = i32::MAX as u32;
 const UNDERSTOOD: usize = 4096;
 
 /// Fields by which a request claims another method or target than its first line has.
-const OVERRIDES: [HeaderName; 6] = [
+static OVERRIDES: [HeaderName; 6] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
@@ -39,7 +39,7 @@ const OVERRIDES: [HeaderName; 6] = [
 
 /// Preconditions that fail where they do not hold. Those that only spare a transfer are answered here, or not
 /// heard, as an origin may (`If-None-Match`, `If-Modified-Since`, `If-Range`).
-const CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
+static CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
 /// What a request is.
 #[derive(Debug)]
@@ -282,6 +282,11 @@ impl Classifier {
     }
 }
 
+/// Whether a request with this field is no read, whatever the field says. `name` may be in any case.
+pub(crate) fn rules_out_a_read(name: &str) -> bool {
+    OVERRIDES.iter().chain(&CONDITIONS).any(|field| name.eq_ignore_ascii_case(field.as_str()))
+}
+
 fn overrides(fields: &HeaderMap) -> bool {
     // Few requests have any field of their own, so this is less than six lookups.
     fields.keys().any(|name| OVERRIDES.contains(name))
@@ -336,8 +341,8 @@ fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&st
 /// The weight that the parameter `q=…` names (RFC 9110 section 12.4.2); `None` where it is none.
 fn weight(parameter: &str) -> Option<f32> {
     let (name, value) = parameter.split_once('=')?;
-    let weight: f32 = value.trim().parse().ok()?;
-    (name.trim().eq_ignore_ascii_case("q") && (0.0..=1.0).contains(&weight)).then_some(weight)
+    let weight: f32 = value.trim_ascii().parse().ok()?;
+    (name.trim_ascii().eq_ignore_ascii_case("q") && (0.0..=1.0).contains(&weight)).then_some(weight)
 }
 
 /// A positive `int32` in its one canonical spelling: ASCII digits without a sign or a leading zero.

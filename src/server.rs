@@ -17,6 +17,7 @@ mod threads;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::{
@@ -58,6 +59,7 @@ pub fn block_on<T, E: From<StartError>>(work: impl Future<Output = Result<T, E>>
 /// A proxy with its door open.
 pub struct Server {
     threads: Threads,
+    welcome: Welcome,
     tasks: TaskTracker,
     office: Office,
     seats: Seats,
@@ -114,7 +116,7 @@ impl Server {
             Failure::Door(source) => StartError::Listen { address: config.listen, source },
             Failure::Thread(source) => StartError::Threads(source),
         })?;
-        Ok(Self { threads, tasks, office, seats, clock })
+        Ok(Self { threads, welcome, tasks, office, seats, clock })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
@@ -133,6 +135,11 @@ impl Server {
     #[must_use]
     pub fn reload(&self) -> Reload {
         Reload::new(Arc::clone(&self.office), self.seats.clone(), self.clock.clone())
+    }
+
+    /// Answers what comes on a connection that somebody else has accepted, in the background of the caller's runtime.
+    pub fn serve(&self, connection: TcpStream, peer: SocketAddr) {
+        (self.welcome)(connection, peer);
     }
 
     /// Answers until `stop` ends; then closes the door, finishes what is in flight, and closes what is left

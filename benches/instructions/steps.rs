@@ -1,7 +1,6 @@
 //! The steps that are measured, each ready to be done at once.
 
 use std::{
-    future::pending,
     hint::black_box,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
@@ -15,7 +14,7 @@ use catproxy::{
 };
 use http::{Method, StatusCode, Uri, header};
 use jiff::tz::TimeZone;
-use tokio::task::yield_now;
+use tokio::{net::TcpListener, task::yield_now};
 
 use crate::stage::{
     SELLERS, TODAY, catalogs, clock, collection, configuration, fetch, fields, request, runtime, upstream,
@@ -89,23 +88,22 @@ pub(crate) fn hit(times: usize, known: bool) -> Step {
     })
 }
 
-/// The same over a connection on the loopback. The server has the thread; the client, which does nothing but write and
-/// read, has it in between. So who does what when is always the same.
+/// The same over a connection on the loopback. The connection has the thread; the client, which does nothing but write
+/// and read, has it in between. So who does what when is always the same.
 pub(crate) fn hit_over_http() -> Step {
     let (runtime, upstream) = (runtime(), upstream());
     let bound = runtime.block_on(Server::bind(&configuration(upstream.url()), clock()));
     let server = bound.expect("the server starts");
     let fields = fields(&upstream.token("demo"));
     runtime.block_on(warm(&server.proxy(), &fields));
-    let mut client = TcpStream::connect(server.address()).expect("a connection");
-    client.set_nodelay(true).expect("a socket");
-    client.set_nonblocking(true).expect("a socket");
-    runtime.spawn(server.run(pending()));
+    let mut client = runtime.block_on(connected(&server));
     let lines = fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
     let request = format!("GET {SELLERS} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
     let mut answer = vec![0; 1 << 20];
     upstream.clear_calls();
     Box::new(move |times| {
+        // It answers as long as it is there.
+        let _server = &server;
         let mut ask = || {
             client.write_all(request.as_bytes()).expect("a request is taken");
             loop {
@@ -119,4 +117,16 @@ pub(crate) fn hit_over_http() -> Step {
         let right = (0..times).filter(|_| ask()).count();
         if upstream.calls().is_empty() { right } else { 0 }
     })
+}
+
+/// A client's end of a connection whose other end the server has on this thread, instead of on one of its own.
+async fn connected(server: &Server) -> TcpStream {
+    let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = TcpStream::connect(door.local_addr().expect("a port")).expect("a connection");
+    client.set_nodelay(true).expect("a socket");
+    client.set_nonblocking(true).expect("a socket");
+    let (accepted, peer) = door.accept().await.expect("a connection");
+    accepted.set_nodelay(true).expect("a socket");
+    server.serve(accepted, peer);
+    client
 }

@@ -34,7 +34,7 @@ struct NotUnderstood;
 
 /// How specific a media range is, where it covers `application/json`, and whether it is wanted.
 fn range(text: &str) -> Result<Option<(u8, bool)>, NotUnderstood> {
-    let mut parts = text.split(';').map(str::trim);
+    let mut parts = text.split(';').map(str::trim_ascii);
     let media = parts.next().unwrap_or_default();
     let rank = match media {
         "*/*" => 0,
@@ -45,10 +45,10 @@ fn range(text: &str) -> Result<Option<(u8, bool)>, NotUnderstood> {
     let mut wanted = true;
     for part in parts {
         let (name, value) = part.split_once('=').ok_or(NotUnderstood)?;
-        if name.trim().eq_ignore_ascii_case("q") {
+        if name.trim_ascii().eq_ignore_ascii_case("q") {
             wanted = weight(part).ok_or(NotUnderstood)? > 0.0;
-        } else if !(name.trim().eq_ignore_ascii_case("charset")
-            && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
+        } else if !(name.trim_ascii().eq_ignore_ascii_case("charset")
+            && value.trim_ascii().trim_matches('"').eq_ignore_ascii_case("utf-8"))
         {
             return Err(NotUnderstood);
         }

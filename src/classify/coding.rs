@@ -70,7 +70,8 @@ impl Weights {
         let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
         let weight = if parameters.is_empty() { Some(1.0) } else { weight(parameters) };
         let weight = weight.ok_or(Reason::Accept)?;
-        let is = |other: &str| name.trim().eq_ignore_ascii_case(other);
+        let name = name.trim_ascii();
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name {
             _ if is("*") => self.any = Some(weight),
             _ if is("identity") => self.identity = Some(weight),

@@ -51,8 +51,8 @@ impl Demand {
 
     fn add(&mut self, directive: &str) -> Result<(), Reason> {
         let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-        let seconds = argument.trim().trim_matches('"').parse().map(Duration::from_secs);
-        match name.trim().to_ascii_lowercase().as_str() {
+        let seconds = argument.trim_ascii().trim_matches('"').parse().map(Duration::from_secs);
+        match name.trim_ascii().to_ascii_lowercase().as_str() {
             "no-store" => return Err(Reason::NoStore),
             // What is cached is cut down to a few fields.
             "no-transform" => return Err(Reason::NoTransform),

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 
 /// Always of one hop only.
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::TE,
     header::TRANSFER_ENCODING,
@@ -17,7 +17,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What no `Connection` line can make us drop.
-const PROTECTED: [HeaderName; 9] = [
+static PROTECTED: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::HOST,
     header::CONTENT_LENGTH,

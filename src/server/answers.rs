@@ -56,6 +56,7 @@ impl Service<Request<Incoming>> for Answerer {
         let answers = self.office.load();
         let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, clear, self.seat.from)));
         let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
+        self.seat.note_at_hand(matches!(work, Either::Left(_)));
         // Who is answered at once shares nothing with other threads.
         let telemetry = matches!(work, Either::Right(_)).then(|| Arc::clone(answers.proxy.telemetry()));
         Visiting { work, visit: Some(visit), second, telemetry }

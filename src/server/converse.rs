@@ -44,13 +44,18 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
         Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
         None => return,
     }
-    loop {
-        if limits.hit_loop && matches!(hits::answer(&mut stream, &answerer, &limits).await, Left::Ended) {
-            return;
+    let mut returns = limits.hit_loop;
+    for turn in 0_u64.. {
+        if limits.hit_loop {
+            match hits::answer(&mut stream, &answerer, &limits).await {
+                Left::Ended => return,
+                // One whose hits are unusual does not come back for each of them.
+                Left::Unread { after } => returns = turn == 0 || after > 0,
+            }
         }
         // Boxed, so that a parked connection has no room for it.
-        match Box::pin(over_http1(stream, answerer.clone(), &limits)).await {
-            Some(parked) => stream = parked,
+        match Box::pin(over_http1(stream, answerer.clone(), &limits, returns)).await {
+            Some(freed) => stream = freed,
             None => return,
         }
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
@@ -59,8 +64,8 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
     }
 }
 
-/// Gives the stream back where it is to be parked.
-async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Option<Seated> {
+/// Gives the stream back where it is to be parked or, if it `returns`, where hits may follow.
+async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients, returns: bool) -> Option<Seated> {
     let seat = Arc::clone(stream.seat());
     let mut builder = http1::Builder::new();
     // The seats keep the time.
@@ -70,7 +75,7 @@ async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Opt
     }
     let mut connection = builder.serve_connection(TokioIo::new(stream), answerer).with_upgrades();
     let mut told = Told::default();
-    let parks = poll_fn(|context| {
+    let freed = poll_fn(|context| {
         match told.hear(&seat, context) {
             Verdict::Stay => {}
             Verdict::Leave => Pin::new(&mut connection).graceful_shutdown(),
@@ -80,12 +85,12 @@ async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients) -> Opt
         match Pin::new(&mut connection).poll(context) {
             Poll::Ready(_) => Poll::Ready(false),
             // Polled just now, it has written all that it had, or it is in use.
-            Poll::Pending if seat.may_park() => Poll::Ready(true),
+            Poll::Pending if seat.may_park() || returns && seat.may_have_hits() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         }
     })
     .await;
-    if !parks {
+    if !freed {
         // Where the stream lives on, somebody else has it.
         seat.become_tunnel();
         return None;

@@ -69,6 +69,11 @@ impl Heads {
         None
     }
 
+    /// Between two messages, passes over a head that was understood elsewhere and had neither of the two fields.
+    pub(super) fn pass_over(&mut self) {
+        self.ended += 1;
+    }
+
     /// Whether a part of a head has come, and not all of it. Over HTTP/2 that is not known.
     pub(super) fn are_in_head(&self) -> bool {
         self.state == State::Head && (self.head.begun || !self.line.is_empty())

@@ -17,13 +17,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, res
 use tokio_util::io::poll_write_buf;
 
 use super::{answers::Answerer, seat::Verdict, seated::Seated};
-use crate::{body::Body, config::Clients};
+use crate::{body::Body, classify::rules_out_a_read, config::Clients};
 
 /// Room for the head of an answer.
 const HEAD_BYTES: usize = 512;
 /// Fields of a request; one with more is left to hyper.
 const FIELDS: usize = 32;
-/// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper.
+/// Fields by which a hit is found, beside `Authorization` and `Connection`.
+const HEEDED: [HeaderName; 5] =
+    [header::HOST, header::ACCEPT, header::ACCEPT_ENCODING, header::CACHE_CONTROL, header::IF_NONE_MATCH];
+/// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper, as those are by which
+/// a request is never a read.
 const LEFT: [HeaderName; 5] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
 
@@ -31,18 +35,20 @@ const LEFT: [HeaderName; 5] =
 pub(super) enum Left {
     /// The connection is at its end.
     Ended,
-    /// What has come is another's to read.
-    Unread,
+    /// What has come is another's to read; `after` hits.
+    Unread { after: u64 },
 }
 
 /// Answers hits until something else comes, or the connection ends.
 pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Clients) -> Left {
-    loop {
+    for after in 0.. {
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return Left::Ended;
         }
-        let Some(hit) = hit(stream.ahead(), answerer, limits) else { return Left::Unread };
-        stream.take_ahead(hit.bytes);
+        let Some(hit) = hit(stream.ahead(), answerer, limits) else {
+            return Left::Unread { after };
+        };
+        stream.take_head(hit.bytes);
         // Until it is written.
         let (_visit, _) = answerer.seat.visit();
         let last = hit.last || answerer.seat.verdict() >= Verdict::Leave;
@@ -51,6 +57,7 @@ pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Cl
             return Left::Ended;
         }
     }
+    Left::Ended
 }
 
 /// A request, and the answer to it.
@@ -83,29 +90,30 @@ struct Sorted<'b> {
     authorization: &'b [u8],
     /// `Connection: close`
     last: bool,
-    /// All others.
+    /// Those by which a hit is found.
     fields: HeaderMap,
 }
 
 fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<Sorted<'b>> {
     let (mut authorization, mut last) = (None, false);
-    let mut fields = HeaderMap::with_capacity(16);
+    // Room for an answer's.
+    let mut fields = HeaderMap::with_capacity(12);
     for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        if name == header::AUTHORIZATION {
+        let is = |name: &HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
+        if let Some(name) = HEEDED.iter().find(|name| is(name)) {
+            fields.append(name, HeaderValue::from_bytes(line.value).ok()?);
+        } else if is(&header::AUTHORIZATION) {
             if authorization.replace(line.value).is_some() {
                 return None;
             }
-        } else if name == header::CONNECTION {
+        } else if is(&header::CONNECTION) {
             match line.value {
                 close if close.eq_ignore_ascii_case(b"close") => last = true,
                 keep if keep.eq_ignore_ascii_case(b"keep-alive") => {}
                 _ => return None,
             }
-        } else if LEFT.contains(&name) {
+        } else if LEFT.iter().any(is) || rules_out_a_read(line.name) {
             return None;
-        } else {
-            fields.append(name, HeaderValue::from_bytes(line.value).ok()?);
         }
     }
     Some(Sorted { authorization: authorization?, last, fields })

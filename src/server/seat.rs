@@ -94,6 +94,8 @@ pub(super) struct Seat {
     amid: AtomicBool,
     /// It has not been used for a while.
     spare: AtomicBool,
+    /// The answer to its last request was there when that came.
+    at_hand: AtomicBool,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
     waker: AtomicWaker,
@@ -122,6 +124,7 @@ impl Seat {
             verdict: AtomicU8::new(Verdict::Stay as u8),
             amid: AtomicBool::new(false),
             spare: AtomicBool::new(false),
+            at_hand: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -191,6 +194,16 @@ impl Seat {
     /// What is kept for speaking on it may go: it has not been used for a while, and all was read and written.
     pub(super) fn may_park(&self) -> bool {
         self.spare.load(Ordering::Acquire) && self.is_unused()
+    }
+
+    /// Whether the answer to the request that begins was there when that came.
+    pub(super) fn note_at_hand(&self, at_hand: bool) {
+        self.at_hand.store(at_hand, Ordering::Relaxed);
+    }
+
+    /// Its next request may be one for the hit loop: the answer to the last one was at hand, and it has been written.
+    pub(super) fn may_have_hits(&self) -> bool {
+        self.at_hand.load(Ordering::Relaxed) && self.is_unused()
     }
 
     /// Between two requests. Half of the next one may have come together with the last one, or an answer have ended
@@ -408,6 +421,26 @@ mod tests {
     fn a_silent_one_is_told_to_leave_and_then_put_out() {
         let room = room();
         assert_eq!((room.at(10), room.at(11), room.at(16)), (Verdict::Stay, Verdict::Leave, Verdict::End));
+    }
+
+    #[test]
+    fn hits_may_follow_where_the_last_answer_was_at_hand_and_is_written() {
+        let room = room();
+        let (visit, _) = room.seat.visit();
+        room.seat.note_at_hand(true);
+        assert!(!room.seat.may_have_hits(), "it is being answered");
+        room.seat.write_waits();
+        drop(visit);
+        assert!(!room.seat.may_have_hits(), "it is being written");
+        room.seat.wrote(1);
+        assert!(room.seat.may_have_hits());
+        room.seat.note_amid(true);
+        assert!(!room.seat.may_have_hits(), "half of the next one has come");
+        let (visit, _) = room.seat.visit();
+        room.seat.note_at_hand(false);
+        room.seat.note_amid(false);
+        drop(visit);
+        assert!(!room.seat.may_have_hits(), "somebody else was asked");
     }
 
     #[test]

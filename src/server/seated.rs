@@ -38,6 +38,8 @@ pub(super) struct Seated {
     inner: TcpStream,
     /// Read to see what is spoken, and still to be given to who speaks it.
     ahead: BytesMut,
+    /// So many bytes of it have been followed already.
+    followed: usize,
     heads: Heads,
     held: Held,
 }
@@ -61,7 +63,7 @@ impl Drop for Seated {
 
 impl Seated {
     pub(super) fn new(inner: TcpStream, held: Held) -> Self {
-        Self { inner, ahead: BytesMut::new(), heads: Heads::default(), held }
+        Self { inner, ahead: BytesMut::new(), followed: 0, heads: Heads::default(), held }
     }
 
     pub(super) fn seat(&self) -> &Arc<Seat> {
@@ -78,15 +80,35 @@ impl Seated {
         // Empty lines before a request say nothing (RFC 9112 section 2.2), and keep no connection from being parked.
         if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
             self.ahead = [bytes, &self.ahead].concat().as_slice().into();
+            self.followed += bytes.len();
         }
     }
 
+    /// Takes these many bytes off it, which are one whole head that has been understood.
+    pub(super) fn take_head(&mut self, bytes: usize) {
+        if self.followed == 0 && self.heads.are_between() {
+            self.heads.pass_over();
+        } else {
+            self.follow_ahead(bytes);
+        }
+        self.take_ahead(bytes);
+    }
+
     /// Takes these many bytes off it, and frees its room after the last of it.
-    pub(super) fn take_ahead(&mut self, bytes: usize) {
+    fn take_ahead(&mut self, bytes: usize) {
+        self.followed = self.followed.saturating_sub(bytes);
         self.ahead.advance(bytes.min(self.ahead.len()));
         if self.ahead.is_empty() {
             self.ahead = BytesMut::new();
         }
+    }
+
+    /// Follows what of the first so many bytes has not been followed yet.
+    fn follow_ahead(&mut self, bytes: usize) {
+        let ahead = std::mem::take(&mut self.ahead);
+        self.follow(ahead.get(self.followed..bytes).unwrap_or_default());
+        self.followed = self.followed.max(bytes);
+        self.ahead = ahead;
     }
 
     /// Waits for the first bytes; `None` where the client, or the door, ends it before they tell anything.
@@ -102,6 +124,8 @@ impl Seated {
             if known == PREFACE.len() {
                 return Poll::Ready(Some(Begins::Http2));
             }
+            // While it may be either it is a head that has begun.
+            self.follow_ahead(known);
         }
     }
 
@@ -111,12 +135,13 @@ impl Seated {
         if ready!(self.poll_something(context)).is_none() {
             return Poll::Ready(None);
         }
-        // While it is away, reads are of the socket.
-        let mut ahead = std::mem::take(&mut self.ahead);
-        ahead.reserve(AHEAD_BYTES);
-        let read = poll_read_buf(Pin::new(self), context, &mut ahead);
-        if !ahead.is_empty() {
-            self.ahead = ahead;
+        self.ahead.reserve(AHEAD_BYTES);
+        let read = poll_read_buf(Pin::new(&mut self.inner), context, &mut self.ahead);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        if read.is_pending() && self.stay(context).is_err() {
+            return Poll::Ready(None);
         }
         read.map(|read| read.ok().filter(|bytes| *bytes > 0).map(drop))
     }
@@ -137,7 +162,7 @@ impl Seated {
         self.seat().verdict() >= Verdict::Leave
     }
 
-    fn hear(&mut self, piece: &[u8]) {
+    fn follow(&mut self, piece: &[u8]) {
         if piece.is_empty() || self.seat().is_tunnel() {
             return;
         }
@@ -177,6 +202,7 @@ impl Seated {
     /// Gives what was read ahead.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) {
         let piece = self.ahead.len().min(buffer.remaining());
+        self.follow_ahead(piece);
         buffer.put_slice(self.ahead.get(..piece).unwrap_or_default());
         self.take_ahead(piece);
     }
@@ -195,7 +221,7 @@ impl AsyncRead for Seated {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         match read {
-            Poll::Ready(Ok(())) => self.hear(buffer.filled().get(before..).unwrap_or_default()),
+            Poll::Ready(Ok(())) => self.follow(buffer.filled().get(before..).unwrap_or_default()),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.stay(context)?,
         }
