@@ -28,7 +28,7 @@ use hyper::body::Incoming;
 use jiff::tz::TimeZone;
 
 use self::{
-    assets::{Addresses, Assets},
+    assets::{ASSETS, Addresses},
     events::{Asked, Show},
     history::History,
     inside::Inside,
@@ -59,7 +59,6 @@ struct Inner {
     config: Option<config::Ui>,
     proxy: Proxy,
     sessions: Sessions,
-    assets: Assets,
     history: History,
     clock: Clock,
     zone: TimeZone,
@@ -144,7 +143,6 @@ impl Ui {
         Self(Arc::new(Inner {
             config: config.ui.clone(),
             sessions,
-            assets: Assets::new(),
             history,
             clock,
             zone: config.time_zone.clone(),
@@ -198,7 +196,7 @@ impl Inner {
             (&Method::POST, ["sign-in"]) => self.sign_in(fields, body, from).await,
             (&Method::POST, ["sign-out"]) => self.sign_out(fields, body).await,
             (&Method::GET | &Method::HEAD, ["assets", _]) => {
-                self.assets.answer(&path, fields).unwrap_or_else(|| self.not_found(fields))
+                ASSETS.answer(&path, fields).await.unwrap_or_else(|| self.not_found(fields))
             }
             (&Method::GET | &Method::HEAD, ["sign-in"]) => self.door(fields, &query, None, ""),
             (&Method::GET | &Method::HEAD, segments) => {
@@ -225,7 +223,7 @@ impl Inner {
         let now = || Status::of(&self.proxy, &self.history);
         let mut answer = match segments {
             ["status"] => {
-                let (assets, user, csrf) = (&self.assets.addresses, session.user(), session.csrf());
+                let (assets, user, csrf) = (&ASSETS.addresses, session.user(), session.csrf());
                 let page = status::Page { assets, user, csrf, status: now() };
                 answer::html(StatusCode::OK, &page, fields)
             }
@@ -241,7 +239,7 @@ impl Inner {
     }
 
     fn browser(&self, session: &Session, place: Place, fields: &HeaderMap) -> Response<Body> {
-        let assets = &self.assets.addresses;
+        let assets = &ASSETS.addresses;
         let page = Browser { assets, place, user: session.user(), csrf: session.csrf() };
         answer::html(StatusCode::OK, &page, fields)
     }
@@ -311,7 +309,7 @@ impl Inner {
         let known = self.demo_user.as_deref().unwrap_or_default();
         let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let page = SignIn {
-            assets: &self.assets.addresses,
+            assets: &ASSETS.addresses,
             csrf: &csrf,
             back: &place::back(query.text("back")),
             user: if user.is_empty() { known } else { user },
@@ -355,7 +353,7 @@ impl Inner {
     }
 
     fn not_found(&self, fields: &HeaderMap) -> Response<Body> {
-        let page = Lost { assets: &self.assets.addresses, trouble: Trouble::NotFound };
+        let page = Lost { assets: &ASSETS.addresses, trouble: Trouble::NotFound };
         answer::html(StatusCode::NOT_FOUND, &page, fields)
     }
 }

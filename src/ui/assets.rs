@@ -1,11 +1,15 @@
 //! What pages load: part of the program, under addresses that change with the content, so that browsers keep them
 //! for good.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tokio::sync::OnceCell;
 
 use super::answer;
 use crate::{
+    aside::aside,
     body::Body,
     classify::coding::{Accepted, Coding},
     respond::coded::coded,
@@ -23,7 +27,10 @@ pub(super) struct Addresses {
     pub(super) icon: String,
 }
 
-/// All assets, compressed once.
+/// All of them, named when somebody asks for the first page.
+pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::new);
+
+/// All assets, each compressed once, for the first who takes it so.
 pub(super) struct Assets {
     pub(super) addresses: Addresses,
     files: Vec<File>,
@@ -33,7 +40,7 @@ struct File {
     address: String,
     media: &'static str,
     plain: Bytes,
-    coded: Vec<(Coding, Bytes)>,
+    coded: [(Coding, OnceCell<Option<Bytes>>); CODINGS.len()],
 }
 
 impl File {
@@ -41,13 +48,24 @@ impl File {
         let digest = ring::digest::digest(&ring::digest::SHA256, text);
         let hash: String = digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let plain = Bytes::from_static(text);
-        let coded = CODINGS.iter().filter_map(|coding| Some((*coding, coded(&plain, *coding)?))).collect();
+        let coded = CODINGS.map(|coding| (coding, OnceCell::new()));
         Self { address: format!("/ui/assets/{stem}-{hash}.{ending}"), media, plain, coded }
+    }
+
+    /// As it is accepted, or as it is.
+    async fn body(&self, accepted: Coding) -> (Coding, Bytes) {
+        let Some((coding, made)) = self.coded.iter().find(|(coding, _)| *coding == accepted) else {
+            return (Coding::Identity, self.plain.clone());
+        };
+        let (plain, coding) = (self.plain.clone(), *coding);
+        let make = || async move { aside(move || coded(&plain, coding)).await.flatten() };
+        let made = made.get_or_init(make).await;
+        made.clone().map_or_else(|| (Coding::Identity, self.plain.clone()), |made| (coding, made))
     }
 }
 
 impl Assets {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let style = File::new("app", "css", "text/css; charset=utf-8", include_bytes!("assets/app.css"));
         let script =
             File::new("app", "js", "text/javascript; charset=utf-8", include_bytes!("assets/app.js"));
@@ -68,12 +86,11 @@ impl Assets {
     }
 
     /// The file at this path, where there is one.
-    pub(super) fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response<Body>> {
+    pub(super) async fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response<Body>> {
         let file = self.files.iter().find(|file| file.address == path)?;
         let accepted = Accepted::read(request).map_or(Coding::Identity, |accepted| accepted.coding);
-        let coded = file.coded.iter().find(|(coding, _)| *coding == accepted);
-        let (coding, body) = coded.map_or((Coding::Identity, &file.plain), |(coding, body)| (*coding, body));
-        let mut answer = answer::own(StatusCode::OK, file.media, body.clone());
+        let (coding, body) = file.body(accepted).await;
+        let mut answer = answer::own(StatusCode::OK, file.media, body);
         let fields = answer.headers_mut();
         fields.insert(header::CACHE_CONTROL, FOREVER);
         answer::say_coding(fields, coding);
