@@ -84,6 +84,7 @@ def wrk(ground: Ground, row: Load, url: str, seconds: int) -> dict[str, float]:
         "--timeout", f"{TIMEOUT}s", "-H", f"Authorization: Bearer {TOKEN}",
         *(["-H", "Connection: close"] if row.closes else []),
         "-s", str(SCRIPT), url, "--", row.method, str(row.upload),
+        *([str(1000 * row.connections // row.rate)] if row.rate else []),
     ]  # fmt: skip
     run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE)
     lines = [line for line in run.stdout.splitlines() if line.startswith('{"requests"')]

@@ -1,5 +1,6 @@
--- wrk's side of a measurement: `wrk … -s wrk.lua URL -- METHOD BYTES`. The request is made once; at the end one line of
--- JSON says what came of it, times in microseconds.
+-- wrk's side of a measurement: `wrk … -s wrk.lua URL -- METHOD BYTES [PAUSE]`. The request is made once; at the end one
+-- line of JSON says what came of it, times in microseconds. PAUSE is how long each connection pauses before a request on
+-- average, in milliseconds.
 
 function init(arguments)
    wrk.method = arguments[1]
@@ -7,6 +8,12 @@ function init(arguments)
    if bytes > 0 then
       wrk.body = string.rep("x", bytes)
       wrk.headers["Content-Type"] = "application/octet-stream"
+   end
+   local pause = tonumber(arguments[3])
+   if pause then
+      function delay()
+         return math.random(0, 2 * pause)
+      end
    end
 end
 

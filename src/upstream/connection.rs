@@ -26,7 +26,7 @@ use super::{UpstreamError, body::RequestBody};
 
 /// Bytes of an answer's head, and of a read: a large body passes in large pieces. (Fields may be a hundred, hyper's own
 /// bound: to set another one costs each answer a thousand instructions.)
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 512 * 1024;
 
 /// An open connection, which takes one request at a time. Dropped, it is closed.
 pub(super) struct Connection {
@@ -139,7 +139,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rationed<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        match pieces {
+            // A head without a body: to tell the system of one piece costs it less.
+            [head] => Pin::new(&mut self.stream).poll_write(context, head),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
