@@ -63,7 +63,7 @@ bench-growth: ## Hits while sellers, entries, connections and fills grow; draws 
 	@scripts/install cc=build-essential redis-server
 	cargo bench --bench growth
 
-bench-peers: ## Against nginx, HAProxy, Varnish, Traffic Server: CPU, latency, memory; 9 minutes; ARGS="--only hit-64 --against nginx"
+bench-peers: ## Against nginx, HAProxy, Varnish, Traffic Server: CPU, latency, memory; 10 minutes; ARGS="--only hit-64 --against nginx"
 	@PATH="$$PATH:/usr/sbin" scripts/install cc=build-essential python3 redis-server taskset=util-linux
 	@PATH="$$PATH:/usr/sbin" scripts/install --unstarted nginx varnishd=varnish haproxy traffic_server=trafficserver wrk
 	cargo build --release --quiet

@@ -230,13 +230,17 @@ impl Classifier {
         read_of(self.asked(uri)?, fields)
     }
 
-    /// What a GET without a body is, if it is a read and its target was understood before.
+    /// What a GET without a body is, if it is a read.
     #[must_use]
-    pub fn again(&self, target: &str, fields: &HeaderMap) -> Option<Read> {
+    pub fn plain_read(&self, target: &str, fields: &HeaderMap) -> Option<Read> {
         if overrides(fields) || fields.contains_key(header::UPGRADE) {
             return None;
         }
-        read_of(self.understood.get(target)?, fields).ok()
+        let asked = self.understood.get(target).or_else(|| {
+            let path = target.starts_with('/').then(|| PathAndQuery::try_from(target).ok())??;
+            self.asked(&Uri::from(path)).ok()
+        });
+        read_of(asked?, fields).ok()
     }
 
     fn asked(&self, uri: &Uri) -> Result<Arc<Asked>, Reason> {

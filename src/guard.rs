@@ -62,11 +62,11 @@ pub fn check(
     check_length(uri.path_and_query().map_or("", PathAndQuery::as_str), limits)
 }
 
-/// Whether a GET over HTTP/1.1 may come in whose target is a path that was understood before.
+/// Whether a GET over HTTP/1.1 may come in, if its target is the path of a read.
 ///
 /// # Errors
 /// Why not.
-pub fn check_again(target: &str, fields: &HeaderMap, limits: &Clients) -> Result<(), Refusal> {
+pub fn check_plain(target: &str, fields: &HeaderMap, limits: &Clients) -> Result<(), Refusal> {
     match only_host(fields)? {
         Some(host) if is_plain(host.as_bytes()) => check_length(target, limits),
         _ => Err(Refusal::Host),

@@ -230,7 +230,7 @@ impl Proxy {
         )
     }
 
-    /// The answer to a GET without a body, if its target and its one `Authorization` are known, and it is there.
+    /// The answer to a GET without a body, if its one `Authorization` is known, and it is there.
     /// `fields` are the others; an answer takes their room.
     #[must_use]
     pub fn at_hand(
@@ -239,7 +239,7 @@ impl Proxy {
         authorization: &[u8],
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
-        let read = self.0.classifier.again(target, &fields)?;
+        let read = self.0.classifier.plain_read(target, &fields)?;
         let caller = self.0.admission.known(&read, authorization)?;
         if self.0.cache.is_too_large(&read) { None } else { self.at_once(&read, &caller, &mut fields) }
     }

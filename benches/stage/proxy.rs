@@ -1,5 +1,8 @@
 //! The proxy as a process of its own, whose time the system counts.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +17,8 @@ use super::{free_port, until_it_listens};
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     child: Child,
+    /// What each of its threads has had of a processor when it was last looked at, in nanoseconds.
+    threads: RefCell<HashMap<OsString, u64>>,
     _config: NamedTempFile,
 }
 
@@ -35,19 +40,21 @@ impl Proxy {
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the proxy starts");
-        let proxy = Self { address, child, _config: config };
+        let proxy = Self { address, child, threads: RefCell::default(), _config: config };
         until_it_listens(address);
         proxy
     }
 
-    /// The time that its threads have had of a processor. What one had that has ended meanwhile is not counted.
+    /// The time that its threads have had of a processor. What one has had that has ended is what it had at the last look.
     pub(crate) fn cpu(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
-        let time = |thread: fs::DirEntry| -> Option<u64> {
+        let time = |thread: fs::DirEntry| -> Option<(OsString, u64)> {
             let told = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            told.split(' ').next()?.parse().ok()
+            Some((thread.file_name(), told.split(' ').next()?.parse().ok()?))
         };
-        Duration::from_nanos(threads.flatten().filter_map(time).sum())
+        let mut known = self.threads.borrow_mut();
+        known.extend(threads.flatten().filter_map(time));
+        Duration::from_nanos(known.values().sum())
     }
 }
 

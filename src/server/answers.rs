@@ -95,15 +95,15 @@ fn failed(telemetry: &Telemetry) -> Response<Body> {
 }
 
 impl Answers {
-    /// The answer to a GET over HTTP/1.1 without a body, if its target and its one `Authorization` are known, and it is
-    /// there. `fields` are the others.
+    /// The answer to a GET over HTTP/1.1 without a body, if its one `Authorization` is known, and it is there. `fields`
+    /// are the others.
     pub(super) fn at_hand(
         &self,
         target: &str,
         authorization: &[u8],
         fields: HeaderMap,
     ) -> Option<Response<Body>> {
-        guard::check_again(target, &fields, &self.limits).ok()?;
+        guard::check_plain(target, &fields, &self.limits).ok()?;
         let is_pages = self.ui.is_some() && ui::is_under(target);
         if is_pages { None } else { self.proxy.at_hand(target, authorization, fields) }
     }

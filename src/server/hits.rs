@@ -1,5 +1,5 @@
-//! The requests that most are, read and answered without hyper: a GET without a body, for a target and with a token that
-//! are known already, whose answer is there. Whatever else comes is left unread for hyper, which reads it from its first
+//! The requests that most are, read and answered without hyper: a GET without a body, with a token that is known already,
+//! whose answer is there. Whatever else comes is left unread for hyper, which reads it from its first
 //! byte; so nothing that is unusual is judged here.
 //!
 //! It is only another reader and writer: what a request is, and what it may have, is decided where it is decided for
