@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Borrow,
+    convert::Infallible,
     fmt,
     hash::{Hash, Hasher},
     sync::{
@@ -38,7 +39,7 @@ pub(super) struct Vouches {
 }
 
 /// A token's record is found by the bytes that a request has.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Spelling(Arc<str>);
 
 impl Hash for Spelling {
@@ -150,17 +151,17 @@ impl Vouches {
         self.tokens.get(authorization)
     }
 
-    /// The token's record, made if there is none.
+    /// The token's record, made if there is none. Threads that see it for the first time at once have the same one.
     pub(super) fn token(&self, authorization: &Arc<str>) -> Arc<Token> {
-        self.known(authorization.as_bytes()).unwrap_or_else(|| {
-            let fresh = Arc::new(Token {
+        let fresh = || {
+            Ok::<_, Infallible>(Arc::new(Token {
                 authorization: Arc::clone(authorization),
                 number: self.next.fetch_add(1, Ordering::Relaxed),
                 routes: (0..self.routes).map(|_| Route::default()).collect(),
-            });
-            self.tokens.insert(Spelling(Arc::clone(authorization)), Arc::clone(&fresh));
-            fresh
-        })
+            }))
+        };
+        let Ok(token) = self.tokens.get_or_insert_with(&Spelling(Arc::clone(authorization)), fresh);
+        token
     }
 
     /// The total that the upstream told with its yes, where it said yes and that still counts.
@@ -201,5 +202,31 @@ impl Route {
 
     fn refused(&self) -> MutexGuard<'_, Option<Instant>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    const THREADS: usize = 8;
+
+    #[test]
+    fn who_sees_a_token_first_at_the_same_time_sees_the_same_record() {
+        let vouches = Vouches::new(1);
+        for round in 0..200 {
+            let (token, start) = (Arc::<str>::from(format!("Bearer {round}")), Barrier::new(THREADS));
+            let numbers = thread::scope(|scope| {
+                let seen = || {
+                    start.wait();
+                    vouches.token(&token).number
+                };
+                let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(seen)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        }
     }
 }
