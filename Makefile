@@ -59,7 +59,7 @@ bench: ## Projection, what fills cost others, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server
 	cargo bench --bench projection --bench filling --bench proxy
 
-bench-growth: ## Hits while sellers, entries, connections and fills grow; draws charts/growth.svg; 4 minutes
+bench-growth: ## Hits while sellers, entries, connections and fills grow; draws charts/growth.svg; 5 to 9 minutes
 	@scripts/install cc=build-essential redis-server
 	cargo bench --bench growth
 

@@ -20,11 +20,10 @@
 
 mod stage;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::poll_fn;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -35,6 +34,7 @@ use catproxy::upstream::RequestBody;
 use http::Request;
 use http_body_util::BodyExt as _;
 use rustix::time::{ClockId, clock_gettime};
+use stage::counting::{self, Counting};
 use stage::redis::RedisServer;
 use stage::upstream::{Asked, Page, Upstream};
 use stage::{configuration, median, word};
@@ -50,28 +50,6 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 const CATALOGS: &str = "/api/Catalog?PageNumber=1&PageSize=500&SellerIds=42";
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts bytes; `realloc` is left to the trait, which takes the new buffer before it frees the old one.
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator that counts is the only way to see a peak")]
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -230,8 +208,7 @@ fn answered(config: &Config, token: &str, target: &str, came: &str, beats: bool)
             .header("Authorization", format!("Bearer {token}"))
             .body(RequestBody::empty())
             .expect("a request");
-        let before = NOW.load(Relaxed);
-        MOST.store(before, Relaxed);
+        let before = counting::begin();
         let (start, cpu) = (Instant::now(), cpu_time(ClockId::ProcessCPUTime));
         let answering = proxy.clone();
         // A task like any connection's, so that the beat gets its turns.
@@ -247,12 +224,12 @@ fn answered(config: &Config, token: &str, target: &str, came: &str, beats: bool)
         // A put may go on.
         proxy.settle().await;
         let cpu = cpu_time(ClockId::ProcessCPUTime) - cpu;
-        let peak = MOST.load(Relaxed) - before;
+        let peak = counting::most() - before;
         beat.stop();
         if let Some(beating) = beating {
             beating.await.expect("a beat");
         }
-        let kept = NOW.load(Relaxed).saturating_sub(before);
+        let kept = counting::now().saturating_sub(before);
         Cost { took, cpu, longest_poll: beats.then(|| beat.longest()), peak, kept }
     });
     drop(proxy);

@@ -8,16 +8,18 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "stage/counting.rs"]
+mod counting;
+
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use catproxy::project::{Field, Path, Projection, Source};
+use counting::Counting;
 use fake_abconnect::{FakeAbconnect, Options, Running};
 use jsonpath_rust::JsonPath;
 use jsonpath_rust::parser::model::JpQuery;
@@ -50,28 +52,6 @@ const DEEPER: [(&str, &[&str]); 3] = [
     ),
 ];
 
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts bytes; `realloc` is left to the trait, which takes the new buffer before it frees the old one.
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator that counts is the only way to see a peak")]
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
@@ -89,12 +69,11 @@ impl<'w> Way<'w> {
     }
 
     fn round(&mut self) {
-        let before = NOW.load(Relaxed);
-        MOST.store(before, Relaxed);
+        let before = counting::begin();
         let start = Instant::now();
         let output = black_box((self.run)());
         self.times.push(start.elapsed());
-        self.peak = self.peak.max(MOST.load(Relaxed) - before);
+        self.peak = self.peak.max(counting::most() - before);
         drop(output);
     }
 

@@ -13,24 +13,30 @@
 //! Ends with an error when warm is not 20 times faster than cold, or a read of a copy has asked anybody. A redis-server is
 //! started where there is one, on a port of its own and without persistence.
 
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and fails by panicking"
+)]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod stage;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use catproxy::clock::Clock;
-use catproxy::config::check::{Origin, Overrides, Setting, load};
-use catproxy::config::profile::Profile;
-use catproxy::config::{Config, StoreKind};
 use catproxy::server::Server;
 use fake_abconnect::{FakeAbconnect, Matching, Options, Rule, Running};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use rustix::process::{Pid, Signal, kill_process};
+use stage::redis::RedisServer;
+use stage::{configuration, free_port, word};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
@@ -110,10 +116,6 @@ fn main() -> ExitCode {
         );
     }
     if measured && !holds { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn word(holds: bool) -> &'static str {
-    if holds { "holds" } else { "DOES NOT HOLD" }
 }
 
 /// Where the proxy keeps entries.
@@ -256,79 +258,15 @@ impl Proxy {
     /// With Redis at this URL, where it is not the memory store.
     fn start(upstream: &Running, store: Store, redis_url: Option<String>) -> Proxy {
         let threads = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
-        let config = configuration(upstream.url(), store, redis_url);
+        let mut config = configuration(upstream.url(), redis_url.filter(|_| store != Store::Memory));
+        if store == Store::Redis {
+            config.store.near = None;
+        }
         let server = threads.block_on(Server::bind(&config, Clock::system())).expect("the proxy starts");
         let (address, inside) = (server.address(), server.proxy());
         threads.spawn(server.run(std::future::pending()));
         Proxy { address, inside, _threads: threads }
     }
-}
-
-fn configuration(upstream: &str, store: Store, redis_url: Option<String>) -> Config {
-    let flag = |name, value: String| Some(Setting { value, origin: Origin::Flag(name) });
-    let overrides = Overrides {
-        listen: flag("--listen", "127.0.0.1:0".to_owned()),
-        upstream: flag("--upstream", upstream.to_owned()),
-        redis_url: redis_url.and_then(|url| flag("--redis-url", url)),
-        time_zone: flag("time zone", "UTC".to_owned()),
-        ..Overrides::default()
-    };
-    let (mut config, _) = load(Profile::Panels.source(), overrides).expect("a configuration");
-    match store {
-        Store::Memory => config.store.kind = StoreKind::Memory { max_bytes: 256 << 20 },
-        Store::Redis => config.store.near = None,
-        Store::Near => {}
-    }
-    config
-}
-
-/// A redis-server of our own; ended when dropped.
-struct RedisServer {
-    port: u16,
-    child: Child,
-}
-
-impl RedisServer {
-    /// `None` where there is no redis-server.
-    fn start() -> Option<RedisServer> {
-        let port = free_port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let server = RedisServer { port, child };
-        let start = Instant::now();
-        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Some(server)
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// It accepts connections and says nothing any more.
-    fn freeze(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("a signal");
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        // Both fail only where it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A client that keeps its connection.

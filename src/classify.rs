@@ -41,6 +41,11 @@ static OVERRIDES: [HeaderName; 6] = [
 /// heard, as an origin may (`If-None-Match`, `If-Modified-Since`, `If-Range`).
 static CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
+/// All fields that decide on a plain read from its target to its answer, here, in `guard` and in `respond`, but for
+/// `Authorization` and those of [`rules_out_a_read`]: whoever looks at no others is to look at these.
+pub(crate) const HEEDED: [HeaderName; 5] =
+    [header::HOST, header::ACCEPT, header::ACCEPT_ENCODING, header::CACHE_CONTROL, header::IF_NONE_MATCH];
+
 /// What a request is.
 #[derive(Debug)]
 pub enum Class {

@@ -88,32 +88,32 @@ pub(crate) fn hit(times: usize, known: bool) -> Step {
     })
 }
 
-/// The same over a connection on the loopback. The connection has the thread; the client, which does nothing but write
-/// and read, has it in between. So who does what when is always the same.
+/// The same over a connection on the loopback, which has begun with a miss. The connection has the thread; the client,
+/// which does nothing but write and read, has it in between. So who does what when is always the same.
 pub(crate) fn hit_over_http() -> Step {
     let (runtime, upstream) = (runtime(), upstream());
     let bound = runtime.block_on(Server::bind(&configuration(upstream.url()), clock()));
     let server = bound.expect("the server starts");
-    let fields = fields(&upstream.token("demo"));
-    runtime.block_on(warm(&server.proxy(), &fields));
     let mut client = runtime.block_on(connected(&server));
+    let fields = fields(&upstream.token("demo"));
     let lines = fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
     let request = format!("GET {SELLERS} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
     let mut answer = vec![0; 1 << 20];
-    upstream.clear_calls();
-    Box::new(move |times| {
+    let mut ask = move || {
         // It answers as long as it is there.
         let _server = &server;
-        let mut ask = || {
-            client.write_all(request.as_bytes()).expect("a request is taken");
-            loop {
-                runtime.block_on(yield_now());
-                match client.read(&mut answer) {
-                    Ok(length) => return answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"),
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-                }
+        client.write_all(request.as_bytes()).expect("a request is taken");
+        loop {
+            runtime.block_on(yield_now());
+            match client.read(&mut answer) {
+                Ok(length) => return answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
             }
-        };
+        }
+    };
+    assert!(ask(), "the list is filled");
+    upstream.clear_calls();
+    Box::new(move |times| {
         let right = (0..times).filter(|_| ask()).count();
         if upstream.calls().is_empty() { right } else { 0 }
     })

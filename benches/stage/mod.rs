@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+pub(crate) mod counting;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod redis;

@@ -44,13 +44,13 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
         Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
         None => return,
     }
-    let mut returns = limits.hit_loop;
-    for turn in 0_u64.. {
+    let (mut returns, mut returned) = (false, false);
+    loop {
         if limits.hit_loop {
             match hits::answer(&mut stream, &answerer, &limits).await {
                 Left::Ended => return,
                 // One whose hits are unusual does not come back for each of them.
-                Left::Unread { after } => returns = turn == 0 || after > 0,
+                Left::Unread { answered } => returns = answered || !returned,
             }
         }
         // Boxed, so that a parked connection has no room for it.
@@ -58,6 +58,7 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
             Some(freed) => stream = freed,
             None => return,
         }
+        returned = true;
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return;
         }

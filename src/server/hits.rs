@@ -17,17 +17,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, res
 use tokio_util::io::poll_write_buf;
 
 use super::{answers::Answerer, seat::Verdict, seated::Seated};
-use crate::{body::Body, classify::rules_out_a_read, config::Clients};
+use crate::{
+    body::Body,
+    classify::{HEEDED, rules_out_a_read},
+    config::Clients,
+};
 
 /// Room for the head of an answer.
 const HEAD_BYTES: usize = 512;
 /// Fields of a request; one with more is left to hyper.
 const FIELDS: usize = 32;
-/// Fields by which a hit is found, beside `Authorization` and `Connection`.
-const HEEDED: [HeaderName; 5] =
-    [header::HOST, header::ACCEPT, header::ACCEPT_ENCODING, header::CACHE_CONTROL, header::IF_NONE_MATCH];
 /// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper, as those are by which
-/// a request is never a read.
+/// a request is never a read. All that are not heeded either say nothing of a hit.
 const LEFT: [HeaderName; 5] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
 
@@ -35,18 +36,19 @@ const LEFT: [HeaderName; 5] =
 pub(super) enum Left {
     /// The connection is at its end.
     Ended,
-    /// What has come is another's to read; `after` hits.
-    Unread { after: u64 },
+    /// What has come is another's to read; whether hits were answered before.
+    Unread { answered: bool },
 }
 
 /// Answers hits until something else comes, or the connection ends.
 pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Clients) -> Left {
-    for after in 0.. {
+    let mut answered = false;
+    loop {
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return Left::Ended;
         }
         let Some(hit) = hit(stream.ahead(), answerer, limits) else {
-            return Left::Unread { after };
+            return Left::Unread { answered };
         };
         stream.take_head(hit.bytes);
         // Until it is written.
@@ -56,8 +58,8 @@ pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Cl
         if write(stream, hit.answer, last).await.is_none() || last {
             return Left::Ended;
         }
+        answered = true;
     }
-    Left::Ended
 }
 
 /// A request, and the answer to it.
