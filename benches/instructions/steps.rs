@@ -12,13 +12,13 @@ use catproxy::{
     proxy::Proxy,
     server::Server,
 };
-use http::{Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use jiff::tz::TimeZone;
-use tokio::{net::TcpListener, task::yield_now};
+use tokio::{net::TcpListener, runtime::Runtime, task::yield_now};
 
 use crate::stage::{
-    SELLERS, TODAY, catalogs, clock, collection, configuration, fetch, fields, request, runtime, upstream,
-    warm,
+    LOTS, SELLERS, TODAY, catalogs, clock, collection, configuration, fetch, fields, request, runtime,
+    upstream, warm,
 };
 
 /// Does a step of a request so many times; gives how often it ended as it should.
@@ -91,25 +91,12 @@ pub(crate) fn hit(times: usize, known: bool) -> Step {
 /// The same over a connection on the loopback, which has begun with a miss. The connection has the thread; the client,
 /// which does nothing but write and read, has it in between. So who does what when is always the same.
 pub(crate) fn hit_over_http() -> Step {
-    let (runtime, upstream) = (runtime(), upstream());
-    let bound = runtime.block_on(Server::bind(&configuration(upstream.url()), clock()));
-    let server = bound.expect("the server starts");
-    let mut client = runtime.block_on(connected(&server));
-    let fields = fields(&upstream.token("demo"));
-    let lines = fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
-    let request = format!("GET {SELLERS} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
-    let mut answer = vec![0; 1 << 20];
+    let upstream = upstream();
+    let mut client = Client::of_server_before(upstream.url());
+    let request = plain_text(SELLERS, &fields(&upstream.token("demo")));
     let mut ask = move || {
-        // It answers as long as it is there.
-        let _server = &server;
-        client.write_all(request.as_bytes()).expect("a request is taken");
-        loop {
-            runtime.block_on(yield_now());
-            match client.read(&mut answer) {
-                Ok(length) => return answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-            }
-        }
+        client.send(&request);
+        client.receive().starts_with(OK)
     };
     assert!(ask(), "the list is filled");
     upstream.clear_calls();
@@ -119,14 +106,96 @@ pub(crate) fn hit_over_http() -> Step {
     })
 }
 
-/// A client's end of a connection whose other end the server has on this thread, instead of on one of its own.
-async fn connected(server: &Server) -> TcpStream {
-    let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let client = TcpStream::connect(door.local_addr().expect("a port")).expect("a connection");
-    client.set_nodelay(true).expect("a socket");
-    client.set_nonblocking(true).expect("a socket");
-    let (accepted, peer) = door.accept().await.expect("a connection");
-    accepted.set_nodelay(true).expect("a socket");
-    server.serve(accepted, peer);
-    client
+/// Over such a connection what is of no route, and the answer of an upstream that has this thread in between, too.
+pub(crate) fn forward_over_http() -> Step {
+    let door = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut client = Client::of_server_before(&format!("http://{}", door.local_addr().expect("a port")));
+    let (request, answer) = (plain_text(LOTS, &fields(&"t".repeat(1000))), answer_of(1000));
+    client.send(&request);
+    client.let_work();
+    let (mut upstream, _) = door.accept().expect("the request's connection");
+    upstream.set_nonblocking(true).expect("a socket");
+    let mut sent = true;
+    each(move || {
+        if !std::mem::take(&mut sent) {
+            client.send(&request);
+        }
+        let asked = client.received_by(&mut upstream).starts_with(b"GET /api/Lot?");
+        upstream.write_all(&answer).expect("an answer is taken");
+        asked && client.receive().starts_with(OK)
+    })
+}
+
+/// How an answer that is right begins.
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
+
+/// A request as it is on the wire.
+fn plain_text(target: &str, fields: &HeaderMap) -> Vec<u8> {
+    let lines = fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
+    format!("GET {target} HTTP/1.1\r\n{}\r\n", lines.collect::<String>()).into_bytes()
+}
+
+/// An upstream's answer with a body of so many bytes.
+fn answer_of(bytes: usize) -> Vec<u8> {
+    let fields = "Content-Type: application/json; charset=utf-8\r\nDate: Thu, 15 Jan 2026 09:30:00 GMT\r\n\
+                  Server: Kestrel\r\nStrict-Transport-Security: max-age=2592000\r\nX-Powered-By: ASP.NET\r\n";
+    format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {bytes}\r\n\r\n{}", "x".repeat(bytes)).into_bytes()
+}
+
+/// A client whose connection the server has on this thread, instead of on one of its own: it works when it is let.
+struct Client {
+    stream: TcpStream,
+    runtime: Runtime,
+    /// It answers as long as it is there.
+    _server: Server,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    fn of_server_before(upstream: &str) -> Self {
+        let runtime = runtime();
+        let (server, stream) = runtime.block_on(async {
+            let server = Server::bind(&configuration(upstream), clock()).await.expect("the server starts");
+            let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let stream = TcpStream::connect(door.local_addr().expect("a port")).expect("a connection");
+            stream.set_nodelay(true).expect("a socket");
+            stream.set_nonblocking(true).expect("a socket");
+            let (accepted, peer) = door.accept().await.expect("a connection");
+            accepted.set_nodelay(true).expect("a socket");
+            server.serve(accepted, peer);
+            (server, stream)
+        });
+        Self { stream, runtime, _server: server, buffer: vec![0; 1 << 20] }
+    }
+
+    fn send(&mut self, request: &[u8]) {
+        self.stream.write_all(request).expect("a request is taken");
+    }
+
+    fn let_work(&self) {
+        for _ in 0..100 {
+            self.runtime.block_on(yield_now());
+        }
+    }
+
+    /// What comes of it.
+    fn receive(&mut self) -> &[u8] {
+        read(&mut self.stream, &self.runtime, &mut self.buffer)
+    }
+
+    /// What comes of it to an upstream.
+    fn received_by(&mut self, upstream: &mut TcpStream) -> &[u8] {
+        read(upstream, &self.runtime, &mut self.buffer)
+    }
+}
+
+/// The next piece that comes on a stream, as the server on this runtime goes on.
+fn read<'a>(stream: &mut TcpStream, runtime: &Runtime, buffer: &'a mut [u8]) -> &'a [u8] {
+    loop {
+        runtime.block_on(yield_now());
+        match stream.read(buffer) {
+            Ok(length) => return &buffer[..length],
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+    }
 }
