@@ -13,6 +13,7 @@ pub mod generation;
 
 mod home;
 mod land;
+pub mod list;
 mod look;
 mod pause;
 mod void;
@@ -310,10 +311,23 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.shared.unrenewed.lasts(&read.key)
     }
 
+    /// Deletes what lies under this key of a route, here and in the store; no fill is joined that is under way. What such
+    /// a fill gives may be stored yet. Whether the store has acknowledged it, within its budget.
+    pub async fn delete(&self, route: usize, key: &str) -> bool {
+        self.flights.detach(route);
+        self.shared.delete(route, key).await
+    }
+
+    /// The prefix of all keys.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.shared.prefix
+    }
+
     /// Deletes an entry of which the upstream says that there is no such thing. Takes at most the store's
     /// budget; where the store does not do it, the entry's life ends it.
     pub async fn retire(&self, read: &Read) {
-        self.shared.retire(read).await;
+        self.shared.delete(read.index, &read.key).await;
     }
 }
 
@@ -359,8 +373,8 @@ impl Shared {
         self.telemetry.store_fault(&fault, fault.is_lasting());
     }
 
-    fn keys(&self, read: &Read, state: &RouteState) -> Keys {
-        Keys { generation: state.generation_key.clone(), entry: format!("{}{}", self.prefix, read.key) }
+    fn keys(&self, key: &str, state: &RouteState) -> Keys {
+        Keys { generation: state.generation_key.clone(), entry: format!("{}{key}", self.prefix) }
     }
 }
 

@@ -6,6 +6,7 @@
 mod accept;
 pub mod coding;
 pub mod demand;
+pub mod key;
 mod query;
 
 use std::{fmt, ops::Deref, sync::Arc};
@@ -16,13 +17,17 @@ use self::{coding::Accepted, demand::Demand};
 use crate::{
     bounded::{self, Bounded},
     config::{
-        Config, KeyPart, Route, RouteKind,
+        Config, Route, RouteKind,
         pattern::{WritePattern, is_plainly_spelled},
     },
 };
 
 /// The greatest number that names something upstream: an `int32`, as its OpenAPI document says.
 const GREATEST_ID: u32 = i32::MAX as u32;
+
+/// How a request names its page.
+const PAGE_NUMBER: &str = "PageNumber";
+const PAGE_SIZE: &str = "PageSize";
 
 /// Targets that are remembered.
 const UNDERSTOOD: usize = 4096;
@@ -225,6 +230,43 @@ impl Classifier {
         (0..self.routes.len()).collect()
     }
 
+    /// The place of the route with this name.
+    #[must_use]
+    pub fn route_named(&self, name: &str) -> Option<usize> {
+        self.routes.iter().position(|route| route.name == name)
+    }
+
+    /// The place of the route whose collections have such keys; `key` is without the prefix.
+    #[must_use]
+    pub fn route_of(&self, key: &str) -> Option<usize> {
+        self.routes.iter().position(|route| key::parameters_of(&route.key, key).is_some())
+    }
+
+    /// The names of these routes.
+    #[must_use]
+    pub fn names(&self, routes: &[usize]) -> Vec<String> {
+        routes.iter().filter_map(|route| self.routes.get(*route)).map(|route| route.name.clone()).collect()
+    }
+
+    /// A target that asks for the collection under this key, without the prefix: for a page of one item, the first.
+    #[must_use]
+    pub fn target_of(&self, key: &str) -> Option<String> {
+        let found = |route: &Arc<Route>| Some((Arc::clone(route), key::parameters_of(&route.key, key)?));
+        let (route, parameters) = self.routes.iter().find_map(found)?;
+        let mut values = parameters.iter().map(String::as_str);
+        let mut target = route.path.fill(values.by_ref().take(route.path.parameters().count()));
+        let named = route.query.iter().map(String::as_str).zip(values);
+        let paged = matches!(route.kind, RouteKind::List { .. });
+        let page = [(PAGE_NUMBER, "1"), (PAGE_SIZE, "1")].into_iter().filter(|_| paged);
+        for (place, (name, value)) in named.chain(page).enumerate() {
+            target.push(if place == 0 { '?' } else { '&' });
+            target.push_str(name);
+            target.push('=');
+            target.push_str(value);
+        }
+        Some(target)
+    }
+
     fn read(&self, uri: &Uri, fields: &HeaderMap, body: bool) -> Result<Read, Reason> {
         if body {
             return Err(Reason::Body);
@@ -329,8 +371,8 @@ fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&st
     let page = match route.kind {
         RouteKind::Single => PageAsked { number: 1, size: 1 },
         RouteKind::List { default_page_size, max_page_size } => {
-            let number = pairs.once("PageNumber")?;
-            let size = pairs.once("PageSize")?;
+            let number = pairs.once(PAGE_NUMBER)?;
+            let size = pairs.once(PAGE_SIZE)?;
             known += usize::from(number.is_some()) + usize::from(size.is_some());
             let number = number.map_or(Some(1), canonical).ok_or(Reason::Page)?;
             let size = size.map_or(default_page_size, canonical).ok_or(Reason::Page)?;
@@ -343,7 +385,7 @@ fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&st
     if pairs.len() != known {
         return Err(Reason::Query);
     }
-    let key = key_of(&route.key, &parameters);
+    let key = key::key_of(&route.key, &parameters);
     Ok(Asked { index, route: Arc::clone(route), parameters, key, page })
 }
 
@@ -358,20 +400,6 @@ fn weight(parameter: &str) -> Option<f32> {
 fn canonical(text: &str) -> Option<u32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|&number| plain && number <= GREATEST_ID)
-}
-
-fn key_of(parts: &[KeyPart], parameters: &[String]) -> Arc<str> {
-    if let [KeyPart::Literal(only)] = parts {
-        return only.as_str().into();
-    }
-    let mut key = String::new();
-    for part in parts {
-        key.push_str(match part {
-            KeyPart::Literal(literal) => literal,
-            KeyPart::Parameter(place) => parameters.get(*place).map_or("", String::as_str),
-        });
-    }
-    key.into()
 }
 
 #[cfg(test)]
@@ -397,6 +425,21 @@ mod tests {
             Class::Read(read) => Some(read),
             Class::Forward(_) | Class::Write(_) => None,
         }
+    }
+
+    #[test]
+    fn a_keys_target_asks_for_the_collection_under_that_key() {
+        let classifier = classifier();
+        for (key, target) in [
+            ("sellers_all", "/api/Seller?PageNumber=1&PageSize=1"),
+            ("catalogs_seller_42", "/api/Catalog?SellerIds=42&PageNumber=1&PageSize=1"),
+            ("seller_7", "/api/Seller/7"),
+        ] {
+            assert_eq!(classifier.target_of(key).as_deref(), Some(target));
+            let read = read(&classifier, target).expect("a read");
+            assert_eq!((&*read.key, Some(read.index)), (key, classifier.route_of(key)));
+        }
+        assert_eq!((classifier.target_of("gen_sellers"), classifier.route_of("sellers_all2")), (None, None));
     }
 
     /// The one target that says what was understood, but for case and order.

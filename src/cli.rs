@@ -6,6 +6,7 @@ pub mod check;
 mod demo;
 mod descriptors;
 pub mod logging;
+pub mod operator;
 pub mod options;
 mod project;
 mod serve;
@@ -73,6 +74,8 @@ impl Cli {
             Command::Check(options) => check::run(&options, &environment),
             Command::Project(options) => project::run(&options, &environment),
             Command::Bench(options) => bench::run(&options, &environment),
+            Command::Status(options) => operator::status(&options, &environment),
+            Command::Purge(options) => operator::purge(&options, &environment),
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::run(&options, &environment),
         }
@@ -96,6 +99,14 @@ pub enum Command {
     /// Measure cold and warm reads of a proxy that runs
     #[command(after_help = bench::options::HELP)]
     Bench(Bench),
+    /// Say how a proxy is that runs, by its admin listener
+    #[command(
+        after_help = "Example: catproxy status --url http://127.0.0.1:9180\nExits with 0 where it takes requests, else with 1."
+    )]
+    Status(operator::Status),
+    /// Empty the cache of a proxy that runs, by its admin listener
+    #[command(after_help = "Example: catproxy purge --route sellers")]
+    Purge(operator::Purge),
     /// Run the proxy before a stand-in upstream, with entries in memory: nothing else is needed
     #[cfg(feature = "demo")]
     #[command(after_help = "Example: catproxy demo --latency 150ms")]

@@ -30,6 +30,8 @@ pub struct Config {
     pub note: Option<String>,
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// The operator's own listener; `None`: there is none.
+    pub admin: Option<Admin>,
     /// What clients may take of this process.
     pub clients: Clients,
     /// The one server that this proxy fronts.
@@ -51,6 +53,18 @@ pub struct Config {
     /// Writes that may have been half done although a 4xx other than 401 and 403 was answered.
     pub partial: Vec<WritePattern>,
 }
+
+/// The operator's own listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Another address than clients connect to; one that only this machine reaches, or there is a token.
+    pub listen: SocketAddr,
+    /// What must be said for everything but health. Visible ASCII, at least [`ADMIN_TOKEN_BYTES`] of it.
+    pub token: Option<Secret<String>>,
+}
+
+/// A shorter token could be guessed.
+pub const ADMIN_TOKEN_BYTES: usize = 16;
 
 /// What clients may take of this process, and the patience with them.
 #[derive(Clone, Debug, PartialEq, Eq)]

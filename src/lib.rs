@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod server;
 
+pub mod admin;
 pub mod guard;
 
 pub mod ui;

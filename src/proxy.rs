@@ -3,6 +3,7 @@
 mod ask;
 mod at_once;
 mod declined;
+pub mod operate;
 mod read;
 mod usable;
 

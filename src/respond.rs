@@ -190,7 +190,8 @@ fn too_slow() -> Response<Body> {
 }
 
 /// ProblemDetails (RFC 9457), as the upstream's own errors are.
-fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+#[must_use]
+pub fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
     let mut answer = own(status, PROBLEM, body.to_string().into());

@@ -3,6 +3,7 @@
 //! Only this module knows how many runtimes there are: one for each thread that serves connections, and the caller's,
 //! which looks after them.
 
+mod administered;
 mod answers;
 mod converse;
 mod doors;
@@ -18,9 +19,13 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, thread, time::Duration
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use self::{
+    administered::Administered,
     answers::{Answerer, Answers, Office},
     converse::converse,
     reload::Reload,
@@ -29,6 +34,7 @@ use self::{
     threads::{Failure, Threads, Welcome},
 };
 use crate::{
+    admin::Admin,
     clock::Clock,
     config::Config,
     deadline::Deadline,
@@ -64,6 +70,9 @@ pub struct Server {
     office: Office,
     seats: Seats,
     clock: Clock,
+    admin: Option<Admin>,
+    /// It was told to stop.
+    stopping: CancellationToken,
 }
 
 /// Why a server does not start.
@@ -78,6 +87,15 @@ pub enum StartError {
     /// The operating system gives no threads.
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
+    /// The operator's address cannot be listened on.
+    #[error("cannot listen on {address} for the operator (another address: --admin-listen)")]
+    AdminListen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address} (another address: --listen)")]
     Listen {
@@ -106,9 +124,12 @@ impl Server {
     pub async fn bind(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let proxy = Proxy::new(config, clock.clone())?;
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
-        let limits = config.clients.clone();
-        let seats = Seats::new(limits.clone(), Arc::clone(proxy.telemetry()));
-        let office = Arc::new(ArcSwap::from_pointee(Answers { proxy, ui, limits }));
+        let seats = Seats::new(config.clients.clone(), Arc::clone(proxy.telemetry()));
+        let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui)));
+        let stopping = CancellationToken::new();
+        let administered =
+            Administered { office: Arc::clone(&office), seats: seats.clone(), stopping: stopping.clone() };
+        let admin = admin(config, administered).await?;
         let tasks = TaskTracker::new();
         let welcome = welcome(Arc::clone(&office), seats.clone(), tasks.clone());
         let count = thread::available_parallelism().map_or(1, usize::from);
@@ -116,13 +137,19 @@ impl Server {
             Failure::Door(source) => StartError::Listen { address: config.listen, source },
             Failure::Thread(source) => StartError::Threads(source),
         })?;
-        Ok(Self { threads, welcome, tasks, office, seats, clock })
+        Ok(Self { threads, welcome, tasks, office, seats, clock, admin, stopping })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.threads.address()
+    }
+
+    /// Where the operator connects, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// The proxy that is in office now.
@@ -149,11 +176,20 @@ impl Server {
         tokio::spawn(async move { proxy.greet().await });
         let seats = self.seats.clone();
         let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { seats.look_after().await }));
+        // Until the end: while it stops, it says so.
+        let _administered = self.admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve())));
         self.threads.open();
         stop.await;
+        self.stopping.cancel();
         self.threads.close().await;
         drain(&self.office, &self.seats, &self.tasks).await
     }
+}
+
+async fn admin(config: &Config, administered: Administered) -> Result<Option<Admin>, StartError> {
+    let Some(config) = &config.admin else { return Ok(None) };
+    let failed = |source| StartError::AdminListen { address: config.listen, source };
+    Admin::bind(config, administered).await.map(Some).map_err(failed)
 }
 
 /// Gives who comes a seat, and serves them on the thread that has let them in.

@@ -283,3 +283,64 @@ fn no_command_is_help_and_an_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(err.contains("Usage: catproxy"), "{err}");
 }
+
+/// A running `serve` with an admin listener in front of nobody, and that listener's base.
+fn administered(environment: &[(&str, &str)]) -> (Serving, String) {
+    let arguments = ["--upstream", "http://127.0.0.1:1", "--admin-listen", "127.0.0.1:0"];
+    let (line, serving) = serving(&arguments, environment);
+    let address = line.split(", admin ").nth(1).and_then(|rest| rest.split(';').next()).expect("its address");
+    let url = format!("http://{address}");
+    (serving, url)
+}
+
+#[test]
+fn status_and_purge_speak_with_the_admin_listener_of_a_proxy_that_runs() {
+    let (serving, url) = administered(&[("REDIS_URL", "")]);
+    let (output, out, err) = run(&["status", "--url", &url]);
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""));
+    for part in
+        [&format!("at {url}, up "), "ready        yes", "store        absent", "reads        0, 0.0 %"]
+    {
+        assert!(out.contains(part), "{out}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() < 80), "{out}");
+    let (_, json, _) = run(&["status", "--json", "--url", &url]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    for (arguments, code, said) in [
+        (&["--all"][..], 0, "purged: sellers, catalogs\n"),
+        (&["--route", "sellers"], 0, "purged: sellers\n"),
+        (&["--key", "cat_sellers_all"], 0, "purged: cat_sellers_all\n"),
+        (&["--route", "seller"], 1, "no route is named \"seller\"; there are sellers, catalogs\n"),
+        (&["--key", "x"], 1, "no route has such a key as \"x\"\n"),
+        (&[], 2, "required"),
+        (&["--all", "--route", "sellers"], 2, "cannot be used with"),
+    ] {
+        let (output, out, err) = run(&[&["purge", "--url", &url], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
+        assert!(format!("{out}{err}").contains(said), "{arguments:?}: {out}{err}");
+    }
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
+fn who_asks_an_admin_listener_takes_its_token_from_the_environment() {
+    let token = ("CATPROXY_ADMIN_TOKEN", "hunter2-hunter2-hunter2");
+    let (serving, url) = administered(&[token]);
+    let (output, _, err) = run(&["status", "--url", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err.contains("say the admin token"), "{err}");
+    let output = catproxy(&["status"]).envs([token, ("CATPROXY_ADMIN_URL", &url)]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(serving.said.iter().all(|line| !line.contains("hunter2")), "{:?}", serving.said);
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
+fn where_no_admin_listener_is_it_is_said_what_to_do() {
+    for (url, word) in [("http://127.0.0.1:1", "--admin-listen"), ("127.0.0.1:1", "begins with")] {
+        let (output, _, err) = run(&["status", "--url", url]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err.contains(word), "{err}");
+    }
+}

@@ -864,6 +864,62 @@ mod secrets {
     }
 }
 
+mod admin {
+    use super::*;
+
+    const TOKEN: &str = "hunter2-hunter2-hunter2";
+
+    #[test]
+    fn it_is_off_unless_an_address_is_given() {
+        let off = good(&format!("{BASE}{ROUTE}"));
+        assert!(off.admin.is_none() && off.details().contains("admin          off"), "{}", off.details());
+        let on = good(&format!("{BASE}{ROUTE}[admin]\nlisten = \"127.0.0.1:9180\"\n"));
+        assert!(on.details().contains("admin          127.0.0.1:9180, without a token"), "{}", on.details());
+        assert!(on.summary().contains(", admin 127.0.0.1:9180"), "{}", on.summary());
+        for (args, environment) in [
+            (&["--admin-listen", "127.0.0.1:9181"][..], &[("CATPROXY_ADMIN_LISTEN", "127.0.0.1:9")][..]),
+            (&[], &[("CATPROXY_ADMIN_LISTEN", "127.0.0.1:9181")]),
+        ] {
+            let (config, _) = serve(args, environment).unwrap();
+            assert_eq!(config.admin.unwrap().listen.port(), 9181);
+        }
+    }
+
+    #[test]
+    fn its_address_is_its_own_and_one_that_others_reach_needs_a_token() {
+        let lines = |listen: &str| {
+            format!("listen = \"127.0.0.1:80\"\n[admin]\nlisten = \"{listen}\"\n{BASE}{ROUTE}")
+        };
+        for (listen, title) in [
+            ("127.0.0.1:80", "`admin.listen` is where clients connect"),
+            ("0.0.0.0:9180", "`admin.listen` can be reached from other machines, and there is no token"),
+            ("localhost:9180", "`admin.listen` is not an address and a port such as \"127.0.0.1:8080\""),
+        ] {
+            let outline = problems(&lines(listen));
+            assert!(outline.starts_with("3:10 ") && outline.trim_end().ends_with(title), "{outline}");
+        }
+        let (config, _) =
+            serve(&["--admin-listen", "[::]:9180"], &[("CATPROXY_ADMIN_TOKEN", TOKEN)]).unwrap();
+        for text in [config.summary(), config.details(), format!("{config:?}")] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert_eq!(config.admin.unwrap().token.unwrap().reveal(), TOKEN);
+    }
+
+    #[test]
+    fn a_token_is_long_and_visible_and_no_report_repeats_another_one() {
+        for text in ["hunter2", "hunter2 hunter2 hunter2", "hunter2-hunter2-hunter\u{e9}"] {
+            let report =
+                serve(&["--admin-listen", "127.0.0.1:9"], &[("CATPROXY_ADMIN_TOKEN", text)]).unwrap_err();
+            assert_eq!(outline(&report), "CATPROXY_ADMIN_TOKEN:1:1 `CATPROXY_ADMIN_TOKEN` is no token\n");
+            assert!(!report.to_string().contains("hunter2"), "{report}");
+        }
+        let report = load(&format!("{BASE}{ROUTE}[admin]\ntoken = \"{TOKEN}\"\n"), Overrides::default());
+        let report = report.unwrap_err().to_string();
+        assert!(report.contains("is not a key") && !report.contains("hunter2"), "{report}");
+    }
+}
+
 mod ui {
     use super::*;
 

@@ -79,10 +79,11 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "main",
     "cli",
     "server",
+    "admin",
     "ui",
     "proxy",
     "respond",

@@ -133,7 +133,61 @@ impl Entry {
     /// nothing younger.
     #[must_use]
     pub fn age(&self, life: Duration, remaining: Duration, now_ms: u64) -> Duration {
-        Duration::from_millis(now_ms.saturating_sub(self.stored_at)).max(life.saturating_sub(remaining))
+        age(self.stored_at, life, remaining, now_ms)
+    }
+}
+
+/// [`Entry::age`] of one whose fill began at `stored_at`.
+pub(super) fn age(stored_at: u64, life: Duration, remaining: Duration, now_ms: u64) -> Duration {
+    Duration::from_millis(now_ms.saturating_sub(stored_at)).max(life.saturating_sub(remaining))
+}
+
+/// The first fields of a stored text: what it is, without what is in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    shape: String,
+    generation: String,
+    pub(super) stored_at: u64,
+}
+
+/// As much of a stored text has its label in it, however long shape and generation are.
+pub(super) const LABEL_BYTES: usize = 512;
+
+impl Label {
+    /// Reads it off the beginning of a stored text; `None` where that is none of ours.
+    pub(super) fn read(beginning: &[u8]) -> Option<Self> {
+        let mut json = Scan::new(beginning, false);
+        let (mut shape, mut generation) = (None, None);
+        if json.peek()? != b'{' {
+            return None;
+        }
+        json.enter();
+        while let Some(name) = json.member().ok()? {
+            match &*name.text()? {
+                b"shape" => shape = Some(value(&mut json)?),
+                b"generation" => generation = Some(value(&mut json)?),
+                // It is the last of the three.
+                b"stored_at" => {
+                    let stored_at = value(&mut json)?;
+                    // A number that is cut off is another number.
+                    json.peek()?;
+                    return Some(Self { shape: shape?, generation: generation?, stored_at });
+                }
+                _ => json.skip().ok()?,
+            }
+        }
+        None
+    }
+
+    /// That of an entry that is here.
+    pub(super) fn of(entry: &Entry) -> Self {
+        let (shape, generation) = (entry.shape.0.to_string(), entry.generation.as_str().to_owned());
+        Self { shape, generation, stored_at: entry.stored_at }
+    }
+
+    /// Whether the entry is of this shape and generation.
+    pub(super) fn is_of(&self, shape: &Shape, generation: Option<&Generation>) -> bool {
+        self.shape == *shape.0 && generation.is_some_and(|present| present.as_str() == self.generation)
     }
 }
 
@@ -244,6 +298,22 @@ mod tests {
             assert_eq!((read.generation, read.stored_at), (entry.generation, entry.stored_at));
             assert_ne!(read.id, entry.id);
             assert_eq!(Entry::decode(&stored, &Shape::of_text("t")).err(), Some(Garbled::Shape));
+        }
+    }
+
+    #[test]
+    fn an_entrys_label_is_read_off_its_beginning_wherever_that_is_cut() {
+        let entry = entry(r#"{"id":1},{"n":"a,]}"}"#, vec![0..8, 9..21]);
+        let stored = entry.encode().unwrap();
+        let label = Label::read(&stored).unwrap();
+        assert!(label.is_of(&entry.shape, Some(&entry.generation)) && label.stored_at == entry.stored_at);
+        assert!(!label.is_of(&Shape::of_text("t"), Some(&entry.generation)));
+        assert!(!label.is_of(&entry.shape, None));
+        assert!(!label.is_of(&entry.shape, Some(&Generation::random("run").unwrap())));
+        let least = (0..=stored.len()).find(|cut| Label::read(&stored[..*cut]).is_some()).unwrap();
+        for cut in 0..=stored.len() {
+            assert_eq!(Label::read(&stored[..cut]).is_some(), cut >= least, "{cut}");
+            assert!(cut <= least || Label::read(&stored[..cut]).unwrap() == label, "{cut}");
         }
     }
 

@@ -30,9 +30,10 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl Fault {
+    /// In words.
+    pub(super) fn text(self) -> &'static str {
+        match self {
             Self::Open => "known to be away",
             Self::Absent => "there is none",
             Self::Late => "no answer in time",
@@ -41,6 +42,12 @@ impl fmt::Display for Fault {
             Self::Unready => "not ready",
             Self::TooLarge => "entry too large",
             Self::Internal => "internal failure",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.text())
     }
 }

@@ -53,7 +53,7 @@ impl Shared {
         if state.is_void() {
             return without;
         }
-        let keys = self.keys(read, state);
+        let keys = self.keys(&read.key, state);
         let snapshot = match self.store.look(&keys, &state.shape, by).await {
             Ok(snapshot) => snapshot,
             Err(fault) => {
@@ -80,7 +80,7 @@ impl Shared {
         if state.is_void() {
             return None;
         }
-        let Snapshot { generation, entry } = memory.look(&self.keys(read, state), &state.shape);
+        let Snapshot { generation, entry } = memory.look(&self.keys(&read.key, state), &state.shape);
         Some(self.seen(read, state, generation?, entry, without))
     }
 
@@ -118,14 +118,16 @@ impl Shared {
         valid.then_some(hit)
     }
 
-    /// Deletes an entry, here and in the store.
-    pub(super) async fn retire(&self, read: &Read) {
-        let Some(state) = self.routes.get(read.index) else { return };
-        let (keys, by) = (self.keys(read, state), Deadline::after(self.budget));
-        if let Err(fault) = self.store.delete(&keys, by).await {
+    /// Deletes an entry, here and in the store; whether that has acknowledged it.
+    pub(super) async fn delete(&self, route: usize, key: &str) -> bool {
+        let Some(state) = self.routes.get(route) else { return true };
+        let (keys, by) = (self.keys(key, state), Deadline::after(self.budget));
+        let deleted = self.store.delete(&keys, by).await;
+        self.near.iter().for_each(|near| near.void_key(key));
+        if let Err(fault) = deleted {
             self.report(fault);
         }
-        self.near.iter().for_each(|near| near.void_key(&read.key));
+        deleted.is_ok()
     }
 
     fn report_garbled(&self, state: &RouteState, garbled: Garbled) {

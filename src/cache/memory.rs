@@ -10,9 +10,10 @@ use quick_cache::Weighter;
 use tokio::time::Instant;
 
 use super::{
-    entry::{Entry, Garbled, Shape, weight},
+    entry::{Entry, Garbled, Label, Shape, weight},
     fault::Fault,
     generation::Generation,
+    list::Found,
     snapshot::{Keys, Snapshot, Stored},
 };
 use crate::bounded::{self, Bounded};
@@ -73,6 +74,30 @@ impl Memory {
             None => Stored::Nothing,
         };
         Snapshot { generation, entry }
+    }
+
+    /// The generation under this key.
+    pub(super) fn generation(&self, key: &str) -> Option<Generation> {
+        self.lock().get(key).cloned()
+    }
+
+    /// So many of the entries, by their keys, after this one; and the last key where more follow.
+    pub(super) fn list(&self, after: Option<&str>, most: usize) -> (Vec<Found>, Option<String>) {
+        let now = Instant::now();
+        let lives = |kept: &Kept| kept.until > now;
+        let mut found: Vec<_> = self.entries.iter().filter(|(_, kept)| lives(kept)).collect();
+        found.retain(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let more = found.len() > most;
+        found.truncate(most);
+        let next = found.last().filter(|_| more).map(|(key, _)| key.clone());
+        let describe = |(key, kept): (String, Kept)| Found {
+            bytes: kept.entry.collection.text.len() as u64,
+            left: Some(kept.until - now),
+            label: Some(Label::of(&kept.entry)),
+            key,
+        };
+        (found.into_iter().map(describe).collect(), next)
     }
 
     pub(super) fn establish(&self, key: &str) -> Result<Generation, Fault> {

@@ -6,6 +6,7 @@
 
 mod connector;
 mod entries;
+mod listing;
 mod server;
 mod tracking;
 

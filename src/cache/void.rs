@@ -10,7 +10,7 @@ use std::{
 
 use super::{Shared, entry::Shape};
 use crate::{
-    config::{Config, Route},
+    config::{Config, KeyPart, Route},
     deadline::Deadline,
     supervise,
 };
@@ -25,6 +25,8 @@ const VOID_PAUSE: Duration = Duration::from_millis(200);
 /// What a process knows of a route's entries.
 pub(super) struct RouteState {
     pub(super) name: String,
+    pub(super) key: Vec<KeyPart>,
+    pub(super) life: Duration,
     pub(super) shape: Shape,
     pub(super) generation_key: String,
     pub(super) generation_life: Duration,
@@ -42,6 +44,8 @@ impl RouteState {
     pub(super) fn new(config: &Config, route: &Route) -> Self {
         Self {
             name: route.name.clone(),
+            key: route.key.clone(),
+            life: route.life(),
             shape: Shape::of(config, route),
             generation_key: format!("{}gen_{}", config.store.prefix, route.name),
             generation_life: SHORTEST_GENERATION.max(2 * route.life()),

@@ -21,7 +21,7 @@ pub fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
     };
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let warned = warnings.iter().try_for_each(|warning| writeln!(err, "warning: {warning}"));
-    let written = warned.and_then(|()| writeln!(out, "{}\n\n{}", config.summary(), config.details()));
+    let written = warned.and_then(|()| write!(out, "{}", config.report()));
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

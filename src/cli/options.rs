@@ -30,6 +30,10 @@ pub struct Options {
     /// Where clients connect, such as 127.0.0.1:8080 [env: CATPROXY_LISTEN]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Where the operator connects, such as 127.0.0.1:9180; a token for it is kept in CATPROXY_ADMIN_TOKEN
+    /// [env: CATPROXY_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    pub admin_listen: Option<String>,
     /// The API's base, such as `https://catalog-api.abconnect.co` [env: CATPROXY_UPSTREAM]
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
@@ -104,6 +108,11 @@ impl Options {
         };
         Ok(Overrides {
             listen: choose(self.listen.as_ref().map(|value| ("--listen", value)), "CATPROXY_LISTEN")?,
+            admin_listen: choose(
+                self.admin_listen.as_ref().map(|value| ("--admin-listen", value)),
+                "CATPROXY_ADMIN_LISTEN",
+            )?,
+            admin_token: choose(None, "CATPROXY_ADMIN_TOKEN")?,
             upstream: choose(self.upstream.as_ref().map(|value| ("--upstream", value)), "CATPROXY_UPSTREAM")?,
             redis_url,
             prefix: choose(None, "CATPROXY_PREFIX")?,

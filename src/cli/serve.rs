@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{
-        Config,
+        Admin, Config,
         report::{Report, Warning},
     },
     server::{self, Server, StartError, Stopped, reload::Reload},
@@ -48,10 +48,13 @@ async fn serve(
 ) -> Result<Stopped, StartError> {
     let server = Server::bind(&config, Clock::system()).await?;
     let (stops, hangups) = (Stops::listen(), Hangups::listen());
-    let listens = config.listen;
+    let begun = (config.listen, config.admin.clone());
     config.listen = server.address();
+    if let (Some(admin), Some(address)) = (&mut config.admin, server.admin_address()) {
+        admin.listen = address;
+    }
     tracing::info!("{}", config.summary());
-    let reloading = reload_at(hangups, server.reload(), listens, || options.load(environment));
+    let reloading = reload_at(hangups, server.reload(), begun, || options.load(environment));
     Ok(until_stopped(server, &stops, reloading).await)
 }
 
@@ -73,7 +76,7 @@ pub(super) async fn until_stopped(
 async fn reload_at(
     mut hangups: Hangups,
     reload: Reload,
-    listens: SocketAddr,
+    (listens, admin): (SocketAddr, Option<Admin>),
     load: impl Fn() -> Result<(Config, Vec<Warning>), Report>,
 ) -> Infallible {
     loop {
@@ -91,6 +94,10 @@ async fn reload_at(
         if config.listen != listens {
             tracing::warn!("`listen` is another one now; that takes a restart");
             config.listen = listens;
+        }
+        if config.admin != admin {
+            tracing::warn!("the admin listener, or its token, is another one now; that takes a restart");
+            config.admin.clone_from(&admin);
         }
         match reload.exchange(&config).await {
             Ok(()) => tracing::info!("reloaded: {}", config.summary()),

@@ -4,6 +4,7 @@
 //! value that is not understood is replaced by its default only to look at the rest: no configuration
 //! comes out of a check that found a problem.
 
+mod admin;
 mod jwks;
 mod key;
 mod limits;
@@ -28,6 +29,10 @@ use super::{
 pub struct Overrides {
     /// In place of `listen`.
     pub listen: Option<Setting>,
+    /// In place of `admin.listen`.
+    pub admin_listen: Option<Setting>,
+    /// What the operator must say; in no file.
+    pub admin_token: Option<Setting>,
     /// In place of `upstream.url`.
     pub upstream: Option<Setting>,
     /// In place of `store.redis-url`; makes the store a Redis.
@@ -97,11 +102,8 @@ pub fn load(file: Source, overrides: Overrides) -> Result<(Config, Vec<Warning>)
 fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Problems) -> Option<Config> {
     let outside = ui::Outside::of(&mut overrides);
     let default_listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let listen = choose(raw.listen, overrides.listen, problems, |text, problems| {
-        problems.parse(text, "an address and a port such as \"127.0.0.1:8080\"", |text| {
-            text.parse().map_err(|_| Fault::whole("write an IP address, a colon and a port"))
-        })
-    });
+    let listen = choose(raw.listen, overrides.listen, problems, address).unwrap_or(default_listen);
+    let admin = admin::admin(raw.admin, overrides.admin_listen, overrides.admin_token, listen, problems);
     let zone = choose(raw.time_zone, overrides.time_zone, problems, time_zone);
     let note = raw.note.and_then(|note| one_line(note, problems));
     let clients = settings::clients(&raw.clients, problems);
@@ -124,11 +126,11 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
     let time_zone = zone.unwrap_or_else(|| system_zone(&routes, problems));
     let ui = ui::ui(raw.ui, outside, problems);
     let routes = routes.into_iter().map(Arc::new).collect();
-    let listen = listen.unwrap_or(default_listen);
     Some(Config {
         name,
         note,
         listen,
+        admin,
         clients,
         upstream: upstream?,
         store,
@@ -152,6 +154,13 @@ fn choose<T>(
     let file = file.and_then(|text| read(&text, problems));
     let outside = outside.map(|setting| problems.outside(setting.origin.to_string(), setting.value));
     outside.map_or(file, |text| read(&text, problems))
+}
+
+/// An IP address and a port.
+fn address(text: &Text, problems: &mut Problems) -> Option<SocketAddr> {
+    problems.parse(text, "an address and a port such as \"127.0.0.1:8080\"", |text| {
+        text.parse().map_err(|_| Fault::whole("write an IP address, a colon and a port"))
+    })
 }
 
 fn time_zone(text: &Text, problems: &mut Problems) -> Option<TimeZone> {

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) listen: Option<Text>,
     pub(super) time_zone: Option<Text>,
     pub(super) note: Option<Text>,
+    pub(super) admin: RawAdmin,
     pub(super) clients: RawClients,
     pub(super) upstream: RawUpstream,
     pub(super) store: RawStore,
@@ -25,6 +26,11 @@ pub(super) struct Raw {
     pub(super) writes: RawWrites,
     pub(super) ui: RawUi,
     pub(super) routes: Vec<RawRoute>,
+}
+
+/// `[admin]`
+pub(super) struct RawAdmin {
+    pub(super) listen: Option<Text>,
 }
 
 /// `[clients]`
@@ -173,9 +179,10 @@ impl Raw {
         let (table, errors) = DeTable::parse_recoverable(&text);
         let mut top = Section::new(String::new(), None, table.into_inner());
         let raw = Self {
-            listen: top.text("listen", "an address such as \"127.0.0.1:8080\"", problems),
+            listen: top.text("listen", ADDRESS, problems),
             time_zone: top.text("time-zone", "a zone such as \"Europe/Berlin\"", problems),
             note: top.text("note", "a text", problems),
+            admin: RawAdmin::read(top.section("admin", problems), problems),
             clients: RawClients::read(top.section("clients", problems), problems),
             upstream: RawUpstream::read(top.section("upstream", problems), problems),
             store: RawStore::read(top.section("store", problems), problems),
@@ -198,8 +205,18 @@ impl Raw {
     }
 }
 
+const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 const DURATION: &str = "a duration such as \"3s\"";
 const BYTES: &str = "a size such as \"16MiB\"";
+
+impl RawAdmin {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self { listen: section.text("listen", ADDRESS, problems) };
+        section.hide_unknown(problems);
+        section.finish(problems);
+        raw
+    }
+}
 
 impl RawClients {
     fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {

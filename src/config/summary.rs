@@ -3,21 +3,22 @@
 use std::fmt;
 
 use super::{
-    Admission, Config, Route, SessionKey, Store, StoreKind, Ui, VouchFor,
+    Admin, Admission, Config, Route, SessionKey, Store, StoreKind, Ui, VouchFor,
     jwks::{Jwks, KeysAt},
     redis_url,
     units::{show_bytes, show_duration},
 };
 
 impl Config {
-    /// One line: the profile or file, where clients connect, the upstream, the store, the routes, who may
+    /// One line: the profile or file, where clients and the operator connect, the upstream, the store, the routes, who may
     /// read, and the configuration's own note at the end.
     #[must_use]
     pub fn summary(&self) -> String {
         let routes: Vec<_> = self.routes.iter().map(|route| route.name.as_str()).collect();
         let note = self.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+        let admin = self.admin.as_ref().map_or_else(String::new, |admin| format!(", admin {}", admin.listen));
         format!(
-            "{}: {} -> {}, {}, routes {}, admission {}{note}",
+            "{}: {} -> {}, {}, routes {}, admission {}{admin}{note}",
             self.name,
             self.listen,
             self.upstream.url(),
@@ -31,6 +32,12 @@ impl Config {
         )
     }
 
+    /// All that runs, in words.
+    #[must_use]
+    pub fn report(&self) -> String {
+        format!("{}\n\n{}\n", self.summary(), self.details())
+    }
+
     /// All settings, a line each.
     #[must_use]
     pub fn details(&self) -> String {
@@ -38,6 +45,10 @@ impl Config {
         let mut lines = vec![
             format!("configuration  {}", self.name),
             format!("listen         {}", self.listen),
+            format!(
+                "admin          {}",
+                self.admin.as_ref().map_or_else(|| "off".to_owned(), Admin::to_string)
+            ),
             format!(
                 "clients        {} connections, {} of one address; a head within {}, unused for {}",
                 clients.connections,
@@ -147,6 +158,17 @@ impl fmt::Display for StoreKind {
             Self::Memory { max_bytes } => write!(out, "memory of {}", show_bytes(*max_bytes)),
             Self::Absent => out.write_str("no store"),
         }
+    }
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{}, {}",
+            self.listen,
+            if self.token.is_some() { "with a token" } else { "without a token" }
+        )
     }
 }
 

@@ -19,7 +19,7 @@ use hyper::{body::Incoming, service::Service};
 use super::seat::{Seat, Visit};
 use crate::{
     body::Body,
-    config::Clients,
+    config::{Clients, Config},
     guard::{self, Refusal},
     proxy::{Answering, Proxy},
     respond,
@@ -33,6 +33,8 @@ pub(super) struct Answers {
     pub(super) proxy: Proxy,
     pub(super) ui: Option<Ui>,
     pub(super) limits: Clients,
+    /// For the operator's eyes.
+    pub(super) configuration: Arc<str>,
 }
 
 /// The answers in office; exchanged as a whole.
@@ -95,6 +97,10 @@ fn failed(telemetry: &Telemetry) -> Response<Body> {
 }
 
 impl Answers {
+    pub(super) fn of(config: &Config, proxy: Proxy, ui: Option<Ui>) -> Self {
+        Self { proxy, ui, limits: config.clients.clone(), configuration: config.report().into() }
+    }
+
     /// The answer to a GET over HTTP/1.1 without a body, if its one `Authorization` is known, and it is there. `fields`
     /// are the others.
     pub(super) fn at_hand(

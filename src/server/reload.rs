@@ -23,8 +23,8 @@ impl Reload {
         Self { office, seats, clock }
     }
 
-    /// Puts this configuration in office, once its proxy has greeted the store. What it says of `listen` has no
-    /// effect. Not to be called a second time before it has returned.
+    /// Puts this configuration in office, once its proxy has greeted the store. What it says of `listen` and of
+    /// the admin listener has no effect. Not to be called a second time before it has returned.
     ///
     /// # Errors
     /// Where it cannot be run; the one before stays in office.
@@ -38,9 +38,8 @@ impl Reload {
         };
         proxy.greet().await;
         before.proxy.hand_over(&proxy).await;
-        let limits = config.clients.clone();
-        self.seats.limit(limits.clone());
-        self.office.store(Arc::new(Answers { proxy, ui, limits }));
+        self.seats.limit(config.clients.clone());
+        self.office.store(Arc::new(Answers::of(config, proxy, ui)));
         Ok(())
     }
 }

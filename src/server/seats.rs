@@ -102,6 +102,11 @@ impl Seats {
         Ok(Held { seat, seats: self.clone() })
     }
 
+    /// How many are taken.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0.taken).seats.len()
+    }
+
     fn leave(&self, seat: &Seat) {
         if seat.cut.load(Ordering::Acquire) && self.0.clearing.load(Ordering::Acquire) {
             self.0.cut.store(true, Ordering::Release);

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod bad_answers;
 mod busy;
 mod directives;

@@ -198,6 +198,8 @@ impl Bench {
 /// A running proxy; it stops when dropped.
 pub struct Door {
     pub address: SocketAddr,
+    /// The operator's listener, where the configuration has one.
+    pub admin: Option<SocketAddr>,
     pub inside: Proxy,
     pub reload: Reload,
     stop: Option<oneshot::Sender<()>>,
@@ -208,11 +210,12 @@ impl Door {
     pub async fn open(config: &Config, clock: Clock) -> Self {
         let server = Server::bind(config, clock).await.expect("the proxy starts");
         let (address, inside, reload) = (server.address(), server.proxy(), server.reload());
+        let admin = server.admin_address();
         let (stop, stopped) = oneshot::channel();
         let stopped = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { address, inside, reload, stop: Some(stop), stopped: Some(stopped) }
+        Self { address, admin, inside, reload, stop: Some(stop), stopped: Some(stopped) }
     }
 
     /// Tells it to stop; the result says when and how it has.
