@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint browser-tests bench bench-growth bench-peers instructions
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint monitoring browser-tests bench bench-growth bench-peers instructions
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -50,6 +50,11 @@ http-lint: ## List answers are sound HTTP: httplint and redbot find nothing
 	@scripts/install cc=build-essential
 	@$(PYTHON_WITH_VENV)
 	scripts/http-lint
+
+monitoring: ## Metrics, alerts, dashboard and the table of them fit together, by promtool
+	@scripts/install cc=build-essential python3 redis-server
+	@scripts/install --unstarted promtool=prometheus
+	scripts/check-monitoring
 
 browser-tests: ## The frontend in a real browser: flows, faults, accessibility, screenshots; some minutes
 	@scripts/install cc=build-essential chromium node=nodejs npm redis-server

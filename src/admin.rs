@@ -5,7 +5,9 @@ mod answer;
 mod entries;
 mod gate;
 mod health;
+mod metrics;
 mod orders;
+mod process;
 
 use std::{
     convert::Infallible,
@@ -44,6 +46,7 @@ catproxy, for its operator (/openapi.json has the details)
 GET  /livez         the process answers
 GET  /readyz        it takes requests, and what it lacks
 GET  /status        the same with counts; `catproxy status` shows it
+GET  /metrics       for Prometheus
 GET  /config        what runs, without secrets
 GET  /entries       what is in the store: ?limit=100&from=…
 POST /purge         {\"route\": \"…\"}, {\"key\": \"…\"} or {\"all\": true}; `catproxy purge` sends it
@@ -149,14 +152,14 @@ impl Desk {
             "/livez" if reads => text("ok\n"),
             "/readyz" if reads => health::ready(&*self.subject),
             "/status" if reads => health::status(&*self.subject, self.began.elapsed()),
+            "/metrics" if reads => metrics::metrics(&*self.subject),
             "/config" if reads => text(&*self.subject.configuration()),
             "/entries" if reads => entries::list(&self.subject.proxy(), head.uri.query()).await,
             "/openapi.json" if reads => json(StatusCode::OK, OPENAPI),
             "/purge" if posts => orders::purge(&self.subject.proxy(), &head.headers, body).await,
             "/refresh" if posts => orders::refresh(&self.subject.proxy(), &head.headers, body).await,
-            "/" | "/livez" | "/readyz" | "/status" | "/config" | "/entries" | "/openapi.json" => {
-                allowing("GET, HEAD")
-            }
+            "/" | "/livez" | "/readyz" | "/status" | "/metrics" | "/config" | "/entries"
+            | "/openapi.json" => allowing("GET, HEAD"),
             "/purge" | "/refresh" => allowing("POST"),
             _ => problem(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is"),
         }

@@ -9,6 +9,26 @@ use quick_cache::{OptionsBuilder, UnitWeighter, Weighter, sync::Cache};
 /// Such memory.
 pub type Bounded<K, V, W = UnitWeighter> = Cache<K, V, W, RandomState>;
 
+/// How much of it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Values.
+    pub count: u64,
+    /// As they are weighed: bytes, about.
+    pub weight: u64,
+}
+
+/// How much of this memory is taken.
+#[must_use]
+pub fn size<K, V, W>(memory: &Bounded<K, V, W>) -> Size
+where
+    K: Hash + Eq,
+    V: Clone,
+    W: Weighter<K, V> + Clone,
+{
+    Size { count: memory.len() as u64, weight: memory.weight() }
+}
+
 /// Room is made at once for so many values; for more when they come.
 const EXPECTED: usize = 1024;
 /// The parts, each with its share of the bound. Nothing larger than a share is kept, so they are few.

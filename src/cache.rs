@@ -51,6 +51,7 @@ use self::{
     void::RouteState,
 };
 use crate::{
+    bounded::Size,
     classify::Read,
     clock::Clock,
     config::{Config, StoreKind},
@@ -181,6 +182,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Store::Redis(_) => StoreHealth::Redis,
             Store::Memory(_) => StoreHealth::Memory,
             Store::Absent => StoreHealth::Absent,
+        }
+    }
+
+    /// What the cache keeps in this process, and how it stands with the store.
+    #[must_use]
+    pub fn state(&self) -> CacheState {
+        let near = self.shared.near.as_ref();
+        let memory =
+            if let Store::Memory(memory) = &self.shared.store { memory.size() } else { Size::default() };
+        CacheState {
+            health: self.health(),
+            followed: near.map(|near| near.is_live(Instant::now())),
+            copies: near.map(|near| near.size()).unwrap_or_default(),
+            entries: memory,
+            flights: self.flights.count(),
         }
     }
 
@@ -346,6 +362,21 @@ pub enum StoreHealth {
     Absent,
 }
 
+/// What a cache keeps in its process, and how it stands with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheState {
+    /// How the store is.
+    pub health: StoreHealth,
+    /// Whether copies may be served, as the store says what changes; `None` where none are kept.
+    pub followed: Option<bool>,
+    /// Copies of what is in Redis.
+    pub copies: Size,
+    /// Entries of the memory store.
+    pub entries: Size,
+    /// Fills that can be joined.
+    pub flights: usize,
+}
+
 /// With whom a flight may be shared; by default with all who want the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sharing {
@@ -368,9 +399,20 @@ fn store(config: &Config, dialler: Dialler) -> Result<Store, UnusableStore> {
 }
 
 impl Shared {
-    /// The store did not do what it was asked: counted, and said once where it will not mend by itself.
-    fn report(&self, fault: Fault) {
-        self.telemetry.store_fault(&fault, fault.is_lasting());
+    /// Has the store do something. What it does not do is counted, and said once where it will not mend by itself.
+    async fn asked<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let began = Instant::now();
+        let done = work.await;
+        let fault = done.as_ref().err();
+        self.telemetry.store(operation, fault.map_or("ok", |fault| fault.name()), began.elapsed());
+        if let Some(fault) = fault {
+            self.telemetry.store_fault(fault, fault.is_lasting());
+        }
+        done
     }
 
     fn keys(&self, key: &str, state: &RouteState) -> Keys {

@@ -155,9 +155,33 @@ pub enum Reason {
     Unfit,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl Reason {
+    /// All of them, each at its place.
+    pub const ALL: [Self; 18] = [
+        Self::Method,
+        Self::Body,
+        Self::Upgrade,
+        Self::Override,
+        Self::NoRoute,
+        Self::Query,
+        Self::Page,
+        Self::Accept,
+        Self::Condition,
+        Self::NoStore,
+        Self::NoTransform,
+        Self::Token,
+        Self::Keys,
+        Self::Refused,
+        Self::Differs,
+        Self::TooLarge,
+        Self::Busy,
+        Self::Unfit,
+    ];
+
+    /// As `Cache-Status` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Method => "method",
             Self::Body => "body",
             Self::Upgrade => "upgrade",
@@ -176,7 +200,13 @@ impl fmt::Display for Reason {
             Self::TooLarge => "too-large",
             Self::Busy => "busy",
             Self::Unfit => "unfit",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
     }
 }
 

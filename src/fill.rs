@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 
 use crate::{
     classify::Read,
@@ -58,6 +59,20 @@ pub enum FillError {
 }
 
 impl FillError {
+    /// In a word.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Answered(_) => "answered",
+            Self::Upstream(error) => error.kind(),
+            Self::Truncated => "truncated",
+            Self::Late(_) => "late",
+            Self::TooLarge(_) => "too-large",
+            Self::Busy => "busy",
+            Self::Unfit(_) => "unfit",
+            Self::Contradiction(_) => "contradiction",
+        }
+    }
+
     /// The upstream did not do its work, which says nothing about the thing or the token: no answer, half of one,
     /// or an error of those that `stale-if-error` is about (RFC 5861 section 4).
     #[must_use]
@@ -106,7 +121,7 @@ impl Filler {
     /// # Errors
     /// [`FillError`]. Dropping the wait closes the connections in use.
     pub async fn fill(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
-        let limit = self.0.limits.timeout;
+        let (limit, began) = (self.0.limits.timeout, Instant::now());
         let work = async {
             match self.0.turns.take().await {
                 Some(_turn) => self.collect(read, authorization).await,
@@ -117,7 +132,10 @@ impl Filler {
             Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)));
         match &filled {
             Err(FillError::Busy) => self.0.telemetry.turned_away(),
-            ended => self.0.telemetry.fill(ended.is_ok()),
+            ended => {
+                let ended = ended.as_ref().map(|whole| whole.text.len() as u64).map_err(FillError::kind);
+                self.0.telemetry.route(&read.route.name).filled(ended, began.elapsed());
+            }
         }
         if let Err(error) = &filled {
             tracing::debug!(route = read.route.name, %error, "fill failed");
@@ -145,7 +163,11 @@ impl Filler {
 
     async fn collect(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
         match read.route.kind {
-            RouteKind::Single => self.object(read, authorization).await,
+            RouteKind::Single => {
+                let object = self.object(read, authorization).await?;
+                self.0.telemetry.route(&read.route.name).page();
+                Ok(object)
+            }
             RouteKind::List { .. } => match self.walk(read, authorization).await {
                 Err(FillError::Contradiction(_)) => self.walk(read, authorization).await,
                 ended => ended,
@@ -184,7 +206,10 @@ impl Filler {
         number: u32,
         authorization: Option<&str>,
     ) -> Result<ProjectedPage, FillError> {
-        self.fetch(&read.route, &target(read, Some((number, self.0.limits.page_size))), authorization).await
+        let target = target(read, Some((number, self.0.limits.page_size)));
+        let page = self.fetch(&read.route, &target, authorization).await?;
+        self.0.telemetry.route(&read.route.name).page();
+        Ok(page)
     }
 
     fn count_absent(&self, read: &Read, absent: &[u64]) {

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::Body,
-    upstream::{RequestBody, Upstream, UpstreamError},
+    upstream::{RequestBody, Upstream, UpstreamError, Usage},
 };
 
 /// Passes requests on. Cheap to clone.
@@ -31,6 +31,12 @@ impl Forwarder {
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, tasks: TaskTracker, cut: CancellationToken) -> Self {
         Self { upstream, tasks, cut }
+    }
+
+    /// The upstream's connections, as they are used now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.upstream.usage()
     }
 
     /// How long a client's body may pause.

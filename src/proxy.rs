@@ -27,7 +27,7 @@ use crate::{
     fill::{FillError, Filler},
     forward::Forwarder,
     respond::{self, rendered::Pages},
-    telemetry::{Chain, Telemetry},
+    telemetry::{Chain, NO_ROUTE, Telemetry, outcome::Outcome, route::RouteTelemetry},
     upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable},
 };
 
@@ -42,6 +42,10 @@ struct Inner {
     filler: Filler,
     pages: Pages,
     forwarder: Forwarder,
+    /// What is counted of each route, by its place.
+    watched: Vec<Arc<RouteTelemetry>>,
+    /// Of what is of none.
+    unrouted: Arc<RouteTelemetry>,
     /// At which clients must send.
     pace: Pace,
     ground: Ground,
@@ -145,6 +149,8 @@ impl Proxy {
             filler: Filler::new(config, Arc::clone(&upstream), Arc::clone(telemetry)),
             pages: Pages::new(config, Arc::clone(telemetry)),
             forwarder: Forwarder::new(upstream, tasks.clone(), cut.clone()),
+            watched: config.routes.iter().map(|route| telemetry.route(&route.name)).collect(),
+            unrouted: telemetry.route(NO_ROUTE),
             pace: Pace::of(config.clients.min_rate),
             ground: Ground::of(config),
             common,
@@ -212,21 +218,23 @@ impl Proxy {
 
     /// Answers one request. Whoever leaves drops this; fills and writes go on without it.
     pub fn answer(&self, mut request: Request<RequestBody>) -> Answering {
-        let body = !request.body().is_empty();
+        let (body, began) = (!request.body().is_empty(), Instant::now());
         let proxy = self.clone();
         Either::Right(
             match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
                 Class::Read(read) => {
                     let caller = self.caller(&read, request.headers());
                     if let Ok(caller) = &caller
-                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut())
+                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), began)
                     {
                         return Either::Left(ready(answer));
                     }
-                    Box::pin(async move { proxy.read(request, &read, caller).await })
+                    Box::pin(async move { proxy.read(request, &read, caller, began).await })
                 }
-                Class::Forward(reason) => Box::pin(async move { proxy.forward(request, reason).await }),
-                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect).await }),
+                Class::Forward(reason) => {
+                    Box::pin(async move { proxy.forward(request, reason, None, began).await })
+                }
+                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect, began).await }),
             },
         )
     }
@@ -240,9 +248,10 @@ impl Proxy {
         authorization: &[u8],
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
+        let began = Instant::now();
         let read = self.0.classifier.plain_read(target, &fields)?;
         let caller = self.0.admission.known(&read, authorization)?;
-        if self.0.cache.is_too_large(&read) { None } else { self.at_once(&read, &caller, &mut fields) }
+        if self.0.cache.is_too_large(&read) { None } else { self.at_once(&read, &caller, &mut fields, began) }
     }
 
     /// Who asks for this, or why the request is to be forwarded.
@@ -251,14 +260,25 @@ impl Proxy {
         if self.0.cache.is_too_large(read) { Err(Reason::TooLarge) } else { Ok(caller) }
     }
 
-    async fn forward(&self, request: Request<RequestBody>, reason: Reason) -> Response<Body> {
+    /// Passes a request on, of this route where it is of one.
+    async fn forward(
+        &self,
+        request: Request<RequestBody>,
+        reason: Reason,
+        route: Option<usize>,
+        began: Instant,
+    ) -> Response<Body> {
         let sender = Sender::of(&request);
-        let began = Instant::now();
+        let sent = Instant::now();
         let passed = self.0.forwarder.pass(request).await;
         // A client that breaks off says nothing of the upstream.
         if !matches!(passed, Err(UpstreamError::ClientLate | UpstreamError::ClientBroken)) {
-            self.0.common.telemetry.upstream(passed.as_ref().ok().map(|_| began.elapsed()));
+            self.0
+                .common
+                .telemetry
+                .upstream(passed.as_ref().map(|_| sent.elapsed()).map_err(UpstreamError::kind));
         }
+        self.note(route, Outcome::Forwarded(reason), began);
         match passed {
             Ok(answer) => {
                 self.heard(&sender, answer.status());
@@ -271,12 +291,23 @@ impl Proxy {
         }
     }
 
+    /// A request that began then has an answer's head, of this kind.
+    fn note(&self, route: Option<usize>, outcome: Outcome, began: Instant) {
+        let route = route.and_then(|route| self.0.watched.get(route)).unwrap_or(&self.0.unrouted);
+        self.0.common.telemetry.request(route, outcome, began.elapsed());
+    }
+
+    /// A request was refused before it came here.
+    pub fn note_refused(&self) {
+        self.note(None, Outcome::Refused, Instant::now());
+    }
+
     /// A write runs in a task of its own: a client that leaves does not cancel it. Before the first byte of
     /// its answer goes out, what it may have changed is void.
-    async fn write(&self, request: Request<RequestBody>, effect: Effect) -> Response<Body> {
+    async fn write(&self, request: Request<RequestBody>, effect: Effect, began: Instant) -> Response<Body> {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
         let task = self.0.common.tasks.spawn(async move {
-            let answer = proxy.forward(request, Reason::Method).await;
+            let answer = proxy.forward(request, Reason::Method, None, began).await;
             if is_refused(&answer, effect.partial) {
                 return answer;
             }

@@ -1,13 +1,29 @@
-//! Counts of what goes wrong without a client noticing. What is dropped is counted, and logged once.
+//! What is counted and timed. What is dropped is counted, and logged once. Nothing here names a client's token, key or path.
+
+mod labelled;
+pub mod outcome;
+pub mod route;
+mod sharded;
+pub mod timing;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use self::{
+    labelled::Labelled,
+    outcome::{Kind, Outcome},
+    route::RouteTelemetry,
+    timing::Timing,
+};
+
+/// The name of what is of no route.
+pub const NO_ROUTE: &str = "none";
 
 /// The counters of a process.
 #[derive(Debug, Default)]
@@ -18,19 +34,21 @@ pub struct Telemetry {
     absent_fields: AtomicU64,
     questions: AtomicU64,
     joined: AtomicU64,
-    fills: AtomicU64,
-    failed_fills: AtomicU64,
     turned_away: AtomicU64,
     differing: AtomicU64,
     pages_made: AtomicU64,
     key_fetches: AtomicU64,
     signature_checks: AtomicU64,
     unverified: AtomicU64,
-    reads: AtomicU64,
-    hits: AtomicU64,
-    upstream_calls: AtomicU64,
-    upstream_failures: AtomicU64,
-    upstream_micros: AtomicU64,
+    routes: Mutex<BTreeMap<String, Arc<RouteTelemetry>>>,
+    hits: Timing,
+    fills: Timing,
+    forwards: Timing,
+    /// Operations and how they ended.
+    store: Labelled,
+    store_times: Timing,
+    upstream_times: Timing,
+    upstream_failures: Labelled,
     upstream_away: AtomicBool,
     refused_connections: AtomicU64,
     ended_connections: AtomicU64,
@@ -85,39 +103,81 @@ impl Telemetry {
         self.joined.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A read was answered with a page, from an entry or filled for it.
-    pub fn read(&self, hit: bool) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+    /// What is counted of the route with this name, under whichever configuration; [`NO_ROUTE`]: of none.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Arc<RouteTelemetry> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(RouteTelemetry::new(name));
+        Arc::clone(routes.entry(name.to_owned()).or_insert_with(made))
     }
 
-    /// The upstream answered a request of whatever kind, after so long; `None`: it did not.
-    pub fn upstream(&self, answered: Option<Duration>) {
-        self.upstream_away.store(answered.is_none(), Ordering::Relaxed);
-        match answered {
-            Some(took) => {
-                self.upstream_calls.fetch_add(1, Ordering::Relaxed);
-                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                self.upstream_micros.fetch_add(micros, Ordering::Relaxed);
-            }
-            None => {
-                self.upstream_failures.fetch_add(1, Ordering::Relaxed);
-            }
+    /// Those that were ever asked for, by their names.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Arc<RouteTelemetry>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// A client's request ended so, of this route; its answer's head was ready after so long.
+    pub fn request(&self, route: &RouteTelemetry, outcome: Outcome, took: Duration) {
+        route.request(outcome);
+        if let Some(kind) = outcome.kind() {
+            self.times(kind).note(took);
         }
+    }
+
+    /// How long requests of this kind took, from being read to their answers' heads.
+    #[must_use]
+    pub fn times(&self, kind: Kind) -> &Timing {
+        match kind {
+            Kind::Hit => &self.hits,
+            Kind::Fill => &self.fills,
+            Kind::Forward => &self.forwards,
+        }
+    }
+
+    /// The store was asked for something, which ended so, after so long.
+    pub fn store(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.store.add((operation, outcome), 1);
+        self.store_times.note(took);
+    }
+
+    /// What the store was asked for, how that ended, and how often.
+    #[must_use]
+    pub fn store_operations(&self) -> Vec<((&'static str, &'static str), u64)> {
+        self.store.all()
+    }
+
+    /// How long the store took.
+    #[must_use]
+    pub fn store_times(&self) -> &Timing {
+        &self.store_times
+    }
+
+    /// The upstream answered a request of whatever kind, after so long, or did not for such a reason.
+    pub fn upstream(&self, answered: Result<Duration, &'static str>) {
+        self.upstream_away.store(answered.is_err(), Ordering::Relaxed);
+        match answered {
+            Ok(took) => self.upstream_times.note(took),
+            Err(reason) => self.upstream_failures.add(("reason", reason), 1),
+        }
+    }
+
+    /// How long the upstream took to the heads of its answers.
+    #[must_use]
+    pub fn upstream_times(&self) -> &Timing {
+        &self.upstream_times
+    }
+
+    /// Requests that the upstream did not answer, by reason.
+    #[must_use]
+    pub fn upstream_failures(&self) -> Vec<(&'static str, u64)> {
+        self.upstream_failures.all().into_iter().map(|((_, reason), count)| (reason, count)).collect()
     }
 
     /// The last request to the upstream was not answered.
     #[must_use]
     pub fn upstream_is_away(&self) -> bool {
         self.upstream_away.load(Ordering::Relaxed)
-    }
-
-    /// A fill ended.
-    pub fn fill(&self, success: bool) {
-        self.fills.fetch_add(1, Ordering::Relaxed);
-        if !success {
-            self.failed_fills.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     /// A fill was not begun: too many waited for their turn.
@@ -174,9 +234,14 @@ impl Telemetry {
         self.say_once(&format!("{issuer} publishes no key for signatures that is understood"));
     }
 
-    /// What was counted, by name.
+    /// What was counted, by name; of all routes together.
     #[must_use]
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.own_counts().into_iter().chain(self.sums()).collect()
+    }
+
+    /// What is counted by itself.
+    fn own_counts(&self) -> Vec<(&'static str, u64)> {
         [
             ("store_faults", &self.store_faults),
             ("garbled_entries", &self.garbled_entries),
@@ -184,25 +249,43 @@ impl Telemetry {
             ("absent_fields", &self.absent_fields),
             ("questions", &self.questions),
             ("joined", &self.joined),
-            ("fills", &self.fills),
-            ("failed_fills", &self.failed_fills),
             ("turned_away", &self.turned_away),
             ("differing", &self.differing),
             ("pages_made", &self.pages_made),
             ("key_fetches", &self.key_fetches),
             ("signature_checks", &self.signature_checks),
             ("unverified", &self.unverified),
-            ("reads", &self.reads),
-            ("hits", &self.hits),
-            ("upstream_calls", &self.upstream_calls),
-            ("upstream_failures", &self.upstream_failures),
-            ("upstream_micros", &self.upstream_micros),
             ("refused_connections", &self.refused_connections),
             ("ended_connections", &self.ended_connections),
             ("panics", &self.panics),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()
+    }
+
+    /// What is the sum of other counts.
+    fn sums(&self) -> [(&'static str, u64); 7] {
+        let (mut reads, mut hits, mut fills, mut failed) = (0, 0, 0, 0);
+        for route in self.routes() {
+            for (outcome, count) in route.requests() {
+                reads += if outcome.is_hit().is_some() { count } else { 0 };
+                hits += if outcome.is_hit() == Some(true) { count } else { 0 };
+            }
+            for (outcome, count) in route.fills() {
+                fills += count;
+                failed += if outcome == "ok" { 0 } else { count };
+            }
+        }
+        let micros = u64::try_from(self.upstream_times.sum().as_micros()).unwrap_or(u64::MAX);
+        [
+            ("reads", reads),
+            ("hits", hits),
+            ("fills", fills),
+            ("failed_fills", failed),
+            ("upstream_calls", self.upstream_times.count()),
+            ("upstream_failures", self.upstream_failures.all().iter().map(|(_, count)| count).sum()),
+            ("upstream_micros", micros),
+        ]
     }
 
     /// One count by its name; 0 for a name that there is none of.

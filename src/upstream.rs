@@ -74,6 +74,34 @@ pub enum UpstreamError {
     ClientBroken,
 }
 
+/// Connections to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// On which a request is on its way, or its answer.
+    pub busy: usize,
+    /// That wait for their next request, or are closed by now.
+    pub idle: usize,
+    /// That may be busy at a time.
+    pub most: usize,
+}
+
+impl UpstreamError {
+    /// In a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::ConnectLate(_) => "connect-late",
+            Self::Broken(_) => "broken",
+            Self::Crowded(_) => "crowded",
+            Self::Late(_) => "late",
+            Self::Unfit(_) => "unfit",
+            Self::ClientLate => "client-late",
+            Self::ClientBroken => "client-broken",
+        }
+    }
+}
+
 /// One server that is dialled: the one behind this proxy, or the one that publishes keys.
 pub struct Upstream {
     connector: Connector,
@@ -103,6 +131,13 @@ impl Upstream {
             host,
             limits: config.clone(),
         })
+    }
+
+    /// The connections, as they are used now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let (most, free) = (self.limits.connections, self.places.available_permits());
+        Usage { busy: most.saturating_sub(free), idle: self.pool.count(), most }
     }
 
     /// What `Host` says upstream.

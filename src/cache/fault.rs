@@ -31,6 +31,20 @@ impl Fault {
 }
 
 impl Fault {
+    /// In a word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Absent => "absent",
+            Self::Late => "late",
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+            Self::Unready => "unready",
+            Self::TooLarge => "too-large",
+            Self::Internal => "internal",
+        }
+    }
+
     /// In words.
     pub(super) fn text(self) -> &'static str {
         match self {

@@ -155,6 +155,11 @@ where
         Flight { led: true, leader, bounded: false, outcome }
     }
 
+    /// Those that can be joined.
+    pub fn count(&self) -> usize {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Nobody joins the flights of this route from here on; whoever waits for one still gets its end.
     pub fn detach(&self, route: usize) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| id.route != route);

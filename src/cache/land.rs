@@ -74,13 +74,10 @@ impl Shared {
     /// Whether the store has it for sure. What was near under this key is older, and goes before anybody is told.
     async fn put(&self, read: &Read, state: &RouteState, entry: &Arc<Entry>, left: Duration) -> bool {
         let (keys, by) = (self.keys(&read.key, state), Deadline::after(PUT_LIMIT));
-        let put = self.store.put(&keys, entry, left, state.generation_life, by).await;
+        let put = self.asked("put", self.store.put(&keys, entry, left, state.generation_life, by)).await;
         self.near.iter().for_each(|near| near.void_key(&read.key));
-        if let Err(fault) = put {
-            self.report(fault);
-            if fault == Fault::TooLarge {
-                self.too_large.begin(&read.key);
-            }
+        if put == Err(Fault::TooLarge) {
+            self.too_large.begin(&read.key);
         }
         put.is_ok()
     }

@@ -79,9 +79,9 @@ impl<E> Cache<E> {
         let (found, next, present) = match &shared.store {
             Store::Redis(redis) => {
                 let from = from.map_or(Ok(0), |from| from.parse().map_err(|_| Unlisted::Place))?;
-                let (keys, next) = redis.scan(&shared.prefix, from, most, by).await?;
+                let (keys, next) = shared.asked("list", redis.scan(&shared.prefix, from, most, by)).await?;
                 let keys = keys.into_iter().filter(|key| !generations.contains(key)).collect();
-                let (found, present) = redis.found(keys, &generations, by).await?;
+                let (found, present) = shared.asked("list", redis.found(keys, &generations, by)).await?;
                 (found, (next != 0).then(|| next.to_string()), present)
             }
             Store::Memory(memory) => {

@@ -54,23 +54,15 @@ impl Shared {
             return without;
         }
         let keys = self.keys(&read.key, state);
-        let snapshot = match self.store.look(&keys, &state.shape, by).await {
-            Ok(snapshot) => snapshot,
-            Err(fault) => {
-                self.report(fault);
-                return without;
-            }
+        let Ok(snapshot) = self.asked("look", self.store.look(&keys, &state.shape, by)).await else {
+            return without;
         };
         if let Some(generation) = snapshot.generation {
             return self.seen(read, state, generation, snapshot.entry, without);
         }
-        match self.store.establish(&keys, state.generation_life, by).await {
-            Ok(generation) => Look { generation: Some(generation), ..without },
-            Err(fault) => {
-                self.report(fault);
-                without
-            }
-        }
+        let established =
+            self.asked("establish", self.store.establish(&keys, state.generation_life, by)).await;
+        established.map_or(without.clone(), |generation| Look { generation: Some(generation), ..without })
     }
 
     /// What is in this process's memory, where a generation stands.
@@ -122,11 +114,8 @@ impl Shared {
     pub(super) async fn delete(&self, route: usize, key: &str) -> bool {
         let Some(state) = self.routes.get(route) else { return true };
         let (keys, by) = (self.keys(key, state), Deadline::after(self.budget));
-        let deleted = self.store.delete(&keys, by).await;
+        let deleted = self.asked("delete", self.store.delete(&keys, by)).await;
         self.near.iter().for_each(|near| near.void_key(key));
-        if let Err(fault) = deleted {
-            self.report(fault);
-        }
         deleted.is_ok()
     }
 

@@ -16,7 +16,7 @@ use super::{
     list::Found,
     snapshot::{Keys, Snapshot, Stored},
 };
-use crate::bounded::{self, Bounded};
+use crate::bounded::{self, Bounded, Size};
 
 /// The `run_id` of a store that cannot outlive its process.
 const RUN_ID: &str = "memory";
@@ -74,6 +74,11 @@ impl Memory {
             None => Stored::Nothing,
         };
         Snapshot { generation, entry }
+    }
+
+    /// How much it holds.
+    pub(super) fn size(&self) -> Size {
+        bounded::size(&self.entries)
     }
 
     /// The generation under this key.

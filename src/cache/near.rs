@@ -24,7 +24,7 @@ use super::{
     age::Age,
     entry::{Entry, weight},
 };
-use crate::bounded::{self, Bounded};
+use crate::bounded::{self, Bounded, Size};
 
 /// What the store said last is remembered so far back, for who waits for it.
 const REMEMBERED: usize = 64;
@@ -166,6 +166,11 @@ impl Near {
     /// Whether copies may be served: the store has lately proved that its pushes arrive.
     pub(super) fn is_live(&self, now: Instant) -> bool {
         now < self.base + Duration::from_nanos(self.lease.load(Ordering::Acquire))
+    }
+
+    /// How much they take.
+    pub(super) fn size(&self) -> Size {
+        bounded::size(&self.copies)
     }
 
     /// A write changed the route, through this process or another.

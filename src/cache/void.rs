@@ -86,12 +86,10 @@ impl Shared {
             detach(*route);
         }
         let keys: Vec<String> = states.iter().map(|state| state.generation_key.clone()).collect();
-        match self.store.drop_generations(&keys, Deadline::after(self.budget)).await {
+        let dropping = self.store.drop_generations(&keys, Deadline::after(self.budget));
+        match self.asked("void", dropping).await {
             Ok(()) => states.iter().zip(epochs).for_each(|(state, epoch)| state.acknowledged(epoch)),
-            Err(fault) => {
-                self.report(fault);
-                routes.iter().for_each(|route| self.void_later(*route));
-            }
+            Err(_) => routes.iter().for_each(|route| self.void_later(*route)),
         }
     }
 
@@ -110,7 +108,8 @@ impl Shared {
         loop {
             self.store.back().await;
             let (epoch, by) = (state.epoch(), Deadline::after(VOID_LIMIT));
-            if self.store.drop_generations(std::slice::from_ref(&state.generation_key), by).await.is_ok() {
+            let dropping = self.store.drop_generations(std::slice::from_ref(&state.generation_key), by);
+            if self.asked("void", dropping).await.is_ok() {
                 state.acknowledged(epoch);
                 // Reads and writes in one, so that a write that still found the task at it is seen below.
                 state.voiding.swap(false, Ordering::AcqRel);

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     config::Route,
     project::{ProjectedPage, Reading},
-    upstream::{AnswerBody, RequestBody, is_json},
+    telemetry::route::RouteTelemetry,
+    upstream::{AnswerBody, RequestBody, UpstreamError, is_json},
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -37,7 +38,7 @@ impl Filler {
         let request = self.request(target, authorization).map_err(|error| unfit(&error))?;
         let began = Instant::now();
         let sent = self.0.upstream.send(request).await;
-        self.0.telemetry.upstream(sent.as_ref().ok().map(|_| began.elapsed()));
+        self.0.telemetry.upstream(sent.as_ref().map(|_| began.elapsed()).map_err(UpstreamError::kind));
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) => return Err(FillError::Upstream(error.into())),
@@ -46,7 +47,7 @@ impl Filler {
             StatusCode::OK if is_json(answer.headers()) => {
                 let beyond = FillError::TooLarge("max-page-bytes");
                 let bound = Bound { bytes: self.0.limits.max_page_bytes, beyond };
-                let page = Page::begin(Arc::clone(route), &answer);
+                let page = Page::begin(Arc::clone(route), self.0.telemetry.route(&route.name), &answer);
                 receive(answer, page, bound).await
             }
             StatusCode::OK => Err(unfit(&"a page that is not JSON")),
@@ -79,15 +80,16 @@ impl Filler {
 /// A page that is projected while it comes.
 struct Page {
     route: Arc<Route>,
+    telemetry: Arc<RouteTelemetry>,
     reading: Reading,
 }
 
 impl Page {
-    fn begin(route: Arc<Route>, answer: &Response<AnswerBody>) -> Self {
+    fn begin(route: Arc<Route>, telemetry: Arc<RouteTelemetry>, answer: &Response<AnswerBody>) -> Self {
         let is_coded = answer.headers().contains_key(header::CONTENT_ENCODING);
         let length = answer.body().size_hint().exact().filter(|_| !is_coded);
         let reading = route.projection.begin(length.and_then(|length| usize::try_from(length).ok()));
-        Self { route, reading }
+        Self { route, telemetry, reading }
     }
 }
 
@@ -95,6 +97,7 @@ impl Take for Page {
     type Taken = ProjectedPage;
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), FillError> {
+        self.telemetry.received(bytes.len() as u64);
         self.route.projection.read(&mut self.reading, bytes).map_err(|error| unfit(&error))
     }
 

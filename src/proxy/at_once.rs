@@ -3,6 +3,7 @@
 
 use http::{HeaderMap, Response};
 use jiff::civil::Date;
+use tokio::time::Instant;
 
 use super::{Proxy, ask::may_read, read::served, usable::Usable};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     body::Body,
     classify::Read,
     respond::{self, Served, rendered::Rendered, status::HitDetail},
+    telemetry::outcome::Outcome,
 };
 
 impl Proxy {
@@ -19,6 +21,7 @@ impl Proxy {
         read: &Read,
         caller: &Caller,
         fields: &mut HeaderMap,
+        began: Instant,
     ) -> Option<Response<Body>> {
         let look = self.0.cache.look_at_once(read)?;
         let hit = look.hit.as_ref()?;
@@ -29,11 +32,12 @@ impl Proxy {
         }
         let rendered = self.0.pages.made(&hit.entry, read, self.day(read))?;
         let detail = hit.near.then_some(HitDetail::Near);
-        Some(self.page(&served(read, hit, detail), &rendered, std::mem::take(fields)))
+        let answer = self.page(&served(read, hit, detail), &rendered, std::mem::take(fields));
+        self.note(Some(read.index), detail.map_or(Outcome::HitStore, |_| Outcome::HitNear), began);
+        Some(answer)
     }
 
     pub(super) fn page(&self, served: &Served, rendered: &Rendered, fields: HeaderMap) -> Response<Body> {
-        self.0.common.telemetry.read(served.status.is_hit());
         respond::page(served, rendered, fields, self.0.common.clock.now_ms())
     }
 

@@ -2,11 +2,15 @@
 
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 
-use super::Proxy;
+use super::{Inner, Proxy};
 use crate::{
     body::Body,
-    cache::list::{Listing, Unlisted},
-    upstream::RequestBody,
+    bounded::Size,
+    cache::{
+        CacheState,
+        list::{Listing, Unlisted},
+    },
+    upstream::{RequestBody, Usage},
 };
 
 /// What is to be emptied.
@@ -43,7 +47,25 @@ pub enum Unknown {
     Key(String),
 }
 
+/// How things are at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What is cached in this process, and the store.
+    pub cache: CacheState,
+    /// Pages that were made of entries.
+    pub pages: Size,
+    /// Connections to the upstream.
+    pub upstream: Usage,
+}
+
 impl Proxy {
+    /// How things are.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let Inner { cache, pages, forwarder, .. } = &*self.0;
+        Moment { cache: cache.state(), pages: pages.size(), upstream: forwarder.usage() }
+    }
+
     /// About `most` of what is in the store, from where the piece before says.
     ///
     /// # Errors

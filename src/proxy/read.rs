@@ -24,6 +24,7 @@ use crate::{
         self, Served,
         status::{Because, CacheStatus, FillDetail, HitDetail},
     },
+    telemetry::outcome::Outcome,
     upstream::RequestBody,
 };
 
@@ -33,6 +34,7 @@ impl Proxy {
         request: Request<RequestBody>,
         read: &Read,
         caller: Result<Caller, Reason>,
+        began: Instant,
     ) -> Response<Body> {
         let caller = match caller {
             Ok(caller) => self.0.admission.verify(&caller).await.map(|()| caller),
@@ -41,18 +43,34 @@ impl Proxy {
         let caller = match caller {
             Ok(caller) => caller,
             // Boxed, here and below: most reads need no room for it.
-            Err(reason) => return Box::pin(self.forward(request, reason)).await,
+            Err(reason) => {
+                return Box::pin(self.forward(request, reason, Some(read.index), began)).await;
+            }
         };
         let (look, usable) = self.find(read).await;
-        match self.serve(read, &caller, &look, usable).await {
+        let (answer, outcome) = match self.serve(read, &caller, &look, usable).await {
             Ok(served) => match self.0.pages.render(&served.entry, read, self.day(read)).await {
-                Ok(rendered) => self.page(&served, &rendered, request.into_parts().0.headers),
-                Err(_) => respond::internal(),
+                Ok(rendered) => {
+                    let page = self.page(&served, &rendered, request.into_parts().0.headers);
+                    (page, served.status.outcome())
+                }
+                Err(_) => (respond::internal(), Outcome::FailedInternal),
             },
-            Err(Declined::Forward(reason)) => Box::pin(self.forward(request, reason)).await,
-            Err(Declined::Failed(error)) => respond::failed(&error, usable.because()),
-            Err(Declined::NotCached) => respond::not_cached(),
-        }
+            Err(Declined::Forward(reason)) => {
+                return Box::pin(self.forward(request, reason, Some(read.index), began)).await;
+            }
+            Err(Declined::Failed(error)) => {
+                let failed = if matches!(error, FillError::Answered(_)) {
+                    Outcome::FailedAnswered
+                } else {
+                    Outcome::FailedUnanswered
+                };
+                (respond::failed(&error, usable.because()), failed)
+            }
+            Err(Declined::NotCached) => (respond::not_cached(), Outcome::NotCached),
+        };
+        self.note(Some(read.index), outcome, began);
+        answer
     }
 
     /// What there is, and what it is to this request.

@@ -10,7 +10,7 @@ use quick_cache::Weighter;
 use super::coded::coded;
 use crate::{
     aside,
-    bounded::{self, Bounded},
+    bounded::{self, Bounded, Size},
     cache::Entry,
     classify::{PageAsked, Read, coding::Coding},
     config::{Config, RouteKind},
@@ -82,6 +82,12 @@ impl Pages {
     pub fn new(config: &Config, telemetry: Arc<Telemetry>) -> Self {
         let made = bounded::by_bytes(config.store.page_bytes, Weight);
         Self { made, zone: config.time_zone.clone(), telemetry }
+    }
+
+    /// How much they take.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        bounded::size(&self.made)
     }
 
     /// The page that was asked for, if it was made before.

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::made::Made;
-use crate::classify::Reason;
+use crate::{classify::Reason, telemetry::outcome::Outcome};
 
 /// The field.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -154,10 +154,34 @@ impl fmt::Display for Because {
 }
 
 impl CacheStatus {
-    /// From an entry.
+    /// In the words of the metrics.
     #[must_use]
-    pub fn is_hit(&self) -> bool {
-        matches!(self, Self::Hit { .. })
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Hit { detail, .. } => match detail {
+                None => Outcome::HitStore,
+                Some(HitDetail::Near) => Outcome::HitNear,
+                Some(HitDetail::Asked) => Outcome::HitAsked,
+                Some(HitDetail::RefreshBounded) => Outcome::HitRefreshBounded,
+                Some(HitDetail::WhileRevalidate) => Outcome::HitWhileRevalidate,
+                Some(HitDetail::IfError) => Outcome::HitIfError,
+            },
+            Self::Filled { detail: Some(detail), .. } => match detail {
+                FillDetail::Total => Outcome::FillTotal,
+                FillDetail::Question => Outcome::FillQuestion,
+                FillDetail::RefreshBounded => Outcome::FillRefreshBounded,
+                FillDetail::StoreAway => Outcome::FillStoreAway,
+            },
+            Self::Filled { because, detail: None, .. } => match because {
+                Because::Miss => Outcome::FillMiss,
+                Because::Stale => Outcome::FillStale,
+                Because::Request => Outcome::FillRequest,
+            },
+            Self::Failed { status: Some(_), .. } => Outcome::FailedAnswered,
+            Self::Failed { status: None, .. } => Outcome::FailedUnanswered,
+            Self::NotCached => Outcome::NotCached,
+            Self::Bypass(reason) => Outcome::Forwarded(*reason),
+        }
     }
 
     /// As a field's value.

@@ -116,10 +116,12 @@ impl Answers {
 
     fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Answering {
         if !clear {
+            self.proxy.note_refused();
             return Either::Left(now(last(respond::refused(&Refusal::Framing))));
         }
         let (method, uri, version) = (request.method(), request.uri(), request.version());
         if let Err(refusal) = guard::check(method, uri, version, request.headers(), &self.limits) {
+            self.proxy.note_refused();
             return Either::Left(now(respond::refused(&refusal)));
         }
         match &self.ui {

@@ -124,6 +124,7 @@ fn between(from: Counts, to: Counts) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::outcome::Outcome;
 
     #[test]
     fn an_hour_is_kept_and_nothing_has_no_rate() {
@@ -159,13 +160,13 @@ mod tests {
     async fn what_was_more_than_an_hour_ago_is_in_no_step_though_nobody_has_looked_since() {
         let telemetry = Arc::<Telemetry>::default();
         let history = History::of(Arc::clone(&telemetry));
-        telemetry.read(true);
+        telemetry.request(&telemetry.route("a"), Outcome::HitNear, Duration::ZERO);
         assert_eq!(sum(&history.steps()).reads, 1);
         for _ in 0..SAMPLES + 2 {
             tokio::time::sleep(STEP).await;
         }
         assert_eq!(sum(&history.steps()).reads, 0);
-        telemetry.read(true);
+        telemetry.request(&telemetry.route("a"), Outcome::HitNear, Duration::ZERO);
         assert_eq!(sum(&history.steps()).reads, 1);
     }
 }

@@ -69,6 +69,11 @@ impl Pool {
         idle.push_back(Waiting { connection, since, thread });
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

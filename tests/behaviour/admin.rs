@@ -354,3 +354,138 @@ async fn after_a_reload_it_says_what_runs_now() {
     Operator(&bench).post("/purge", &json!({ "all": true })).await.is(200);
     bench.get(SELLERS).await.came("fwd=miss");
 }
+
+/// The metrics' lines that are no comments, each with its value.
+async fn metrics(bench: &Bench) -> std::collections::BTreeMap<String, f64> {
+    let reply = Operator(bench).get("/metrics").await;
+    assert_eq!(
+        reply.is(200).field("content-type"),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let text = String::from_utf8(reply.body.to_vec()).expect("text");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.rsplit_once(' ').expect("a value"))
+        .map(|(name, value)| (name.to_owned(), value.parse().expect(name)))
+        .collect()
+}
+
+#[tokio::test]
+async fn each_request_is_counted_by_its_route_how_it_ended_and_why() {
+    let server = RedisServer::start().await;
+    let bench = bench(Some(&server)).await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.was("fwd=miss; stored");
+    until("it is near", || async {
+        bench.get_as(&token, SELLERS).await.field("cache-status").ends_with("near")
+    })
+    .await;
+    let near =
+        metrics(&bench).await[r#"catproxy_requests_total{route="sellers",outcome="hit",reason="near"}"#];
+    bench.get_as(&token, SELLERS).await.was("hit; detail=near");
+    bench
+        .get_with(&token, SELLERS, &[("Cache-Control", "no-store")])
+        .await
+        .was("fwd=bypass; detail=no-store");
+    bench.get_with(&token, SELLERS, &[("Accept-Encoding", "identity;q=0, *;q=0")]).await;
+    bench.get_as("nobodys", "/api/Catalog?SellerIds=1").await.is(401);
+    bench.get_as(&token, "/api/Lot").await.is(200);
+    bench.get_with(&token, "/api/Catalog?SellerIds=3", &[("Cache-Control", "only-if-cached")]).await.is(504);
+    bench.write("PUT", "/api/Nothing", "{}").await;
+    bench.proxy.send("TRACE", "/", &[], "").await.is(405);
+    let told = metrics(&bench).await;
+    let count = |route: &str, outcome: &str, reason: &str| {
+        let name =
+            format!(r#"catproxy_requests_total{{route="{route}",outcome="{outcome}",reason="{reason}"}}"#);
+        *told.get(&name).unwrap_or(&0.0)
+    };
+    for (route, outcome, reason, expected) in [
+        ("sellers", "fill", "miss", 1.0),
+        ("sellers", "hit", "near", near + 1.0),
+        // No read of a route was understood.
+        ("none", "forwarded", "no-store", 1.0),
+        ("none", "forwarded", "accept", 1.0),
+        ("catalogs", "failed", "answered", 1.0),
+        ("catalogs", "not-cached", "only-if-cached", 1.0),
+        ("none", "forwarded", "no-route", 1.0),
+        ("none", "forwarded", "method", 1.0),
+        ("none", "refused", "guard", 1.0),
+    ] {
+        assert_eq!(count(route, outcome, reason), expected, "{route} {outcome} {reason}: {told:#?}");
+    }
+    let all: f64 = told
+        .iter()
+        .filter(|(name, _)| name.starts_with("catproxy_requests_total"))
+        .map(|(_, count)| count)
+        .sum();
+    let timed: f64 = told
+        .iter()
+        .filter(|(name, _)| name.starts_with("catproxy_request_duration_seconds_count"))
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(timed, all - 2.0, "what is refused, or not cached, takes no time");
+}
+
+#[tokio::test]
+async fn fills_store_upstream_and_memory_are_told_in_numbers() {
+    let mut server = RedisServer::start().await;
+    let bench = bench(Some(&server)).await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.was("fwd=miss; stored");
+    until("it is near", || async {
+        bench.get_as(&token, SELLERS).await.field("cache-status").ends_with("near")
+    })
+    .await;
+    let told = metrics(&bench).await;
+    for (name, expected) in [
+        (r#"catproxy_fills_total{route="sellers",outcome="ok"}"#, 1.0),
+        (r#"catproxy_fill_duration_seconds_count{route="sellers"}"#, 1.0),
+        (r#"catproxy_fill_pages_total{route="sellers"}"#, 2.0),
+        (r#"catproxy_store_operations_total{operation="put",outcome="ok"}"#, 1.0),
+        ("catproxy_upstream_duration_seconds_count", 2.0),
+        (r#"catproxy_upstream_connections{state="busy"}"#, 0.0),
+        ("catproxy_upstream_connections_limit", 1000.0),
+        ("catproxy_store_up", 1.0),
+        ("catproxy_store_followed", 1.0),
+        (r#"catproxy_memory_values{of="copies"}"#, 1.0),
+        ("catproxy_flights", 0.0),
+        ("catproxy_panics_total", 0.0),
+        (r#"catproxy_build_info{version="0.1.0"}"#, 1.0),
+    ] {
+        assert_eq!(told.get(name), Some(&expected), "{name}: {told:#?}");
+    }
+    let kept = told[r#"catproxy_fill_kept_bytes_total{route="sellers"}"#];
+    assert!(
+        kept > 10_000.0 && told[r#"catproxy_fill_received_bytes_total{route="sellers"}"#] > 3.0 * kept,
+        "{told:#?}"
+    );
+    assert!(told[r#"catproxy_memory_bytes{of="copies"}"#] > kept, "{told:#?}");
+    assert!(told[r#"catproxy_memory_bytes{of="pages"}"#] > kept, "{told:#?}");
+    assert!(told["process_resident_memory_bytes"] > 1e6 && told["process_open_fds"] > 3.0, "{told:#?}");
+    server.kill();
+    until("the breaker is open", || async {
+        bench.get("/api/Catalog?SellerIds=1").await.is(200);
+        metrics(&bench).await["catproxy_store_up"] == 0.0
+    })
+    .await;
+    until("nobody follows", || async { metrics(&bench).await["catproxy_store_followed"] == 0.0 }).await;
+    let told = metrics(&bench).await;
+    let lost: f64 = told
+        .iter()
+        .filter(|(name, _)| name.starts_with("catproxy_store_operations_total") && !name.contains("\"ok\""))
+        .map(|(_, count)| count)
+        .sum();
+    assert!(lost >= 1.0, "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_reload_forgets_no_count() {
+    let setup = || Setup::new().administered(None);
+    let bench = setup().start().await;
+    bench.get(SELLERS).await.was("fwd=miss; stored");
+    let config = setup().configuration(bench.upstream.url());
+    bench.proxy.reload.exchange(&config).await.expect("it runs");
+    let told = metrics(&bench).await;
+    assert_eq!(told[r#"catproxy_requests_total{route="sellers",outcome="fill",reason="miss"}"#], 1.0);
+}
