@@ -49,6 +49,7 @@ GET  /status        the same with counts; `catproxy status` shows it
 GET  /metrics       for Prometheus
 GET  /config        what runs, without secrets
 GET  /entries       what is in the store: ?limit=100&from=…
+GET  /log           what is logged; PUT {\"filter\": \"info,access=info\"} changes it until the end
 POST /purge         {\"route\": \"…\"}, {\"key\": \"…\"} or {\"all\": true}; `catproxy purge` sends it
 POST /refresh       {\"key\": \"…\", \"token\": \"…\"}: fetched anew, as a client of this token would
 ";
@@ -146,7 +147,7 @@ impl Desk {
 
     async fn dispatch(&self, head: &http::request::Parts, body: Incoming) -> Response<Body> {
         let reads = matches!(head.method, Method::GET | Method::HEAD);
-        let posts = head.method == Method::POST;
+        let (posts, puts) = (head.method == Method::POST, head.method == Method::PUT);
         match head.uri.path() {
             "/" if reads => text(OVERVIEW),
             "/livez" if reads => text("ok\n"),
@@ -155,12 +156,15 @@ impl Desk {
             "/metrics" if reads => metrics::metrics(&*self.subject),
             "/config" if reads => text(&*self.subject.configuration()),
             "/entries" if reads => entries::list(&self.subject.proxy(), head.uri.query()).await,
+            "/log" if reads => orders::filter(),
+            "/log" if puts => orders::change_filter(&head.headers, body).await,
             "/openapi.json" if reads => json(StatusCode::OK, OPENAPI),
             "/purge" if posts => orders::purge(&self.subject.proxy(), &head.headers, body).await,
             "/refresh" if posts => orders::refresh(&self.subject.proxy(), &head.headers, body).await,
             "/" | "/livez" | "/readyz" | "/status" | "/metrics" | "/config" | "/entries"
             | "/openapi.json" => allowing("GET, HEAD"),
             "/purge" | "/refresh" => allowing("POST"),
+            "/log" => allowing("GET, HEAD, PUT"),
             _ => problem(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is"),
         }
     }

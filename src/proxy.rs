@@ -2,6 +2,7 @@
 
 mod ask;
 mod at_once;
+mod begun;
 mod declined;
 pub mod operate;
 mod read;
@@ -10,11 +11,12 @@ mod usable;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::begun::Begun;
 use crate::{
     admit::{Admission, Caller, token},
     body::Body,
@@ -218,23 +220,23 @@ impl Proxy {
 
     /// Answers one request. Whoever leaves drops this; fills and writes go on without it.
     pub fn answer(&self, mut request: Request<RequestBody>) -> Answering {
-        let (body, began) = (!request.body().is_empty(), Instant::now());
+        let (body, begun) = (!request.body().is_empty(), Begun::now(request.method(), request.uri()));
         let proxy = self.clone();
         Either::Right(
             match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
                 Class::Read(read) => {
                     let caller = self.caller(&read, request.headers());
                     if let Ok(caller) = &caller
-                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), began)
+                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), &begun)
                     {
                         return Either::Left(ready(answer));
                     }
-                    Box::pin(async move { proxy.read(request, &read, caller, began).await })
+                    Box::pin(async move { proxy.read(request, &read, caller, &begun).await })
                 }
                 Class::Forward(reason) => {
-                    Box::pin(async move { proxy.forward(request, reason, None, began).await })
+                    Box::pin(async move { proxy.forward(request, reason, None, &begun).await })
                 }
-                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect, began).await }),
+                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect, begun).await }),
             },
         )
     }
@@ -248,10 +250,14 @@ impl Proxy {
         authorization: &[u8],
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
-        let began = Instant::now();
+        let begun = Begun::get(target);
         let read = self.0.classifier.plain_read(target, &fields)?;
         let caller = self.0.admission.known(&read, authorization)?;
-        if self.0.cache.is_too_large(&read) { None } else { self.at_once(&read, &caller, &mut fields, began) }
+        if self.0.cache.is_too_large(&read) {
+            None
+        } else {
+            self.at_once(&read, &caller, &mut fields, &begun)
+        }
     }
 
     /// Who asks for this, or why the request is to be forwarded.
@@ -266,7 +272,7 @@ impl Proxy {
         request: Request<RequestBody>,
         reason: Reason,
         route: Option<usize>,
-        began: Instant,
+        begun: &Begun,
     ) -> Response<Body> {
         let sender = Sender::of(&request);
         let sent = Instant::now();
@@ -278,8 +284,7 @@ impl Proxy {
                 .telemetry
                 .upstream(passed.as_ref().map(|_| sent.elapsed()).map_err(UpstreamError::kind));
         }
-        self.note(route, Outcome::Forwarded(reason), began);
-        match passed {
+        let answer = match passed {
             Ok(answer) => {
                 self.heard(&sender, answer.status());
                 respond::forwarded(answer, reason)
@@ -288,26 +293,29 @@ impl Proxy {
                 tracing::warn!("not forwarded: {}", Chain(&error));
                 respond::unforwarded(&error, reason)
             }
-        }
+        };
+        self.note(route, Outcome::Forwarded(reason), begun, answer.status());
+        answer
     }
 
-    /// A request that began then has an answer's head, of this kind.
-    fn note(&self, route: Option<usize>, outcome: Outcome, began: Instant) {
+    /// A request has an answer's head, of this kind.
+    fn note(&self, route: Option<usize>, outcome: Outcome, begun: &Begun, status: StatusCode) {
         let route = route.and_then(|route| self.0.watched.get(route)).unwrap_or(&self.0.unrouted);
-        self.0.common.telemetry.request(route, outcome, began.elapsed());
+        let took = begun.end(route.name(), outcome, status);
+        self.0.common.telemetry.request(route, outcome, took);
     }
 
-    /// A request was refused before it came here.
-    pub fn note_refused(&self) {
-        self.note(None, Outcome::Refused, Instant::now());
+    /// A request was refused before it came here, with this status.
+    pub fn note_refused(&self, method: &Method, target: &Uri, status: StatusCode) {
+        self.note(None, Outcome::Refused, &Begun::now(method, target), status);
     }
 
     /// A write runs in a task of its own: a client that leaves does not cancel it. Before the first byte of
     /// its answer goes out, what it may have changed is void.
-    async fn write(&self, request: Request<RequestBody>, effect: Effect, began: Instant) -> Response<Body> {
+    async fn write(&self, request: Request<RequestBody>, effect: Effect, begun: Begun) -> Response<Body> {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
         let task = self.0.common.tasks.spawn(async move {
-            let answer = proxy.forward(request, Reason::Method, None, began).await;
+            let answer = proxy.forward(request, Reason::Method, None, &begun).await;
             if is_refused(&answer, effect.partial) {
                 return answer;
             }

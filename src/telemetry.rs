@@ -1,6 +1,7 @@
 //! What is counted and timed. What is dropped is counted, and logged once. Nothing here names a client's token, key or path.
 
 mod labelled;
+pub mod log;
 pub mod outcome;
 pub mod route;
 mod sharded;

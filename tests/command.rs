@@ -344,3 +344,70 @@ fn where_no_admin_listener_is_it_is_said_what_to_do() {
         assert!(err.contains(word), "{err}");
     }
 }
+
+/// Says these bytes and gives the whole answer: the other end is told to close.
+fn answered(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(request.as_bytes()).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("a whole answer");
+    answer
+}
+
+fn ordered(address: &str, method: &str, order: &str) -> String {
+    let length = order.len();
+    answered(
+        address,
+        &format!(
+            "{method} /log HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{order}"
+        ),
+    )
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request_where_it_is_asked_for_before_or_while_it_runs() {
+    let arguments = ["--upstream", "http://127.0.0.1:1", "--admin-listen", "127.0.0.1:0"];
+    for (filter, is_on) in [("info,access=info", true), ("debug", false)] {
+        let environment =
+            [("CATPROXY_LOG", filter), ("CATPROXY_LOG_FORMAT", "json"), ("REDIS_URL", "redis://127.0.0.1:1")];
+        let (line, mut serving) = serving(&arguments, &environment);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let message = line["fields"]["message"].as_str().expect("a message").to_owned();
+        let admin =
+            message.split(", admin ").nth(1).and_then(|rest| rest.split(';').next()).expect("its address");
+        let clients = address_in(&message).to_owned();
+        let ask = |target: &str| {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            answered(&clients, &request)
+        };
+        if !is_on {
+            // Nobody has asked for its line.
+            ask("/api/Before");
+            let changed = ordered(admin, "PUT", r#"{"filter":"warn,access=info"}"#);
+            assert!(
+                changed.starts_with("HTTP/1.1 200 ") && changed.contains("warn,access=info"),
+                "{changed}"
+            );
+        }
+        assert!(ask("/api/Lot?secret=hunter2").starts_with("HTTP/1.1 502 "));
+        let line: serde_json::Value = serde_json::from_str(&serving.until("\"access\"")).expect("JSON");
+        let fields = &line["fields"];
+        for (name, value) in [
+            ("method", "GET"),
+            ("path", "/api/Lot"),
+            ("route", "none"),
+            ("outcome", "forwarded"),
+            ("reason", "no-route"),
+        ] {
+            assert_eq!(fields[name], value, "{line}");
+        }
+        assert_eq!(fields["status"], 502, "{line}");
+        assert!(fields["micros"].is_u64(), "{line}");
+        assert!(serving.said.iter().all(|line| !line.contains("hunter2")), "{:#?}", serving.said);
+        let refused = ordered(admin, "PUT", r#"{"filter":"loud"}"#);
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("is no level"), "{refused}");
+        assert!(ordered(admin, "GET", "").contains("access=info"));
+        assert_eq!(stop(serving), Some(0));
+    }
+}

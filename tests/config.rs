@@ -17,6 +17,7 @@ use catproxy::{
         profile::Profile,
         report::{Report, Source, Warning},
     },
+    telemetry::log::Filter,
 };
 use clap::{CommandFactory, Parser};
 
@@ -815,7 +816,7 @@ mod precedence {
         };
         assert_eq!(
             log("CATPROXY_LOG", "debug").unwrap(),
-            Logging { filter: Some("debug".to_owned()), format: LogFormat::People }
+            Logging { filter: Filter::parse("debug").ok(), format: LogFormat::People }
         );
         assert_eq!(
             log("CATPROXY_LOG_FORMAT", "json").unwrap(),

@@ -1,4 +1,4 @@
-//! `POST /purge` and `POST /refresh`: what an operator has done.
+//! `POST /purge`, `POST /refresh` and `PUT /log`: what an operator has done.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::{
         Proxy,
         operate::{Purge, Purged},
     },
+    telemetry::log::{self, Filter, Unfiltered},
     upstream::is_json,
 };
 
@@ -41,6 +42,13 @@ struct RefreshOrder {
     key: String,
     /// `None` for an upstream that asks for none.
     token: Option<String>,
+}
+
+/// What is to be logged.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogOrder {
+    filter: String,
 }
 
 pub(super) async fn purge(proxy: &Proxy, fields: &HeaderMap, body: Incoming) -> Response<Body> {
@@ -88,6 +96,26 @@ pub(super) async fn refresh(proxy: &Proxy, fields: &HeaderMap, body: Incoming) -
         return problem(StatusCode::BAD_GATEWAY, &detail);
     }
     answer::json(StatusCode::OK, json!({ "key": key, "cache_status": came }).to_string())
+}
+
+/// The filter in office.
+pub(super) fn filter() -> Response<Body> {
+    match log::filter() {
+        Some(filter) => answer::json(StatusCode::OK, json!({ "filter": filter.text() }).to_string()),
+        None => problem(StatusCode::CONFLICT, &Unfiltered::NoLog.to_string()),
+    }
+}
+
+pub(super) async fn change_filter(fields: &HeaderMap, body: Incoming) -> Response<Body> {
+    let LogOrder { filter } = match order(fields, body).await {
+        Ok(order) => order,
+        Err(answer) => return *answer,
+    };
+    match Filter::parse(&filter).and_then(log::change) {
+        Ok(()) => self::filter(),
+        Err(unfiltered @ Unfiltered::Part(_)) => problem(StatusCode::BAD_REQUEST, &unfiltered.to_string()),
+        Err(unfiltered @ Unfiltered::NoLog) => problem(StatusCode::CONFLICT, &unfiltered.to_string()),
+    }
 }
 
 /// An order's JSON, or what is wrong with it.

@@ -2,19 +2,19 @@
 
 use std::{any::Any, io::IsTerminal as _};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::EnvFilter;
 
 use super::options::{Environment, variable};
-use crate::config::report::Report;
-
-/// What is logged where nothing is said.
-const DEFAULT_FILTER: &str = "info";
+use crate::{
+    config::report::Report,
+    telemetry::log::{self, Filter},
+};
 
 /// What to log, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     /// `CATPROXY_LOG`, a filter such as `info,catproxy::fill=debug`; the default is left to the log.
-    pub filter: Option<String>,
+    pub filter: Option<Filter>,
     /// `CATPROXY_LOG_FORMAT`.
     pub format: LogFormat,
 }
@@ -44,29 +44,39 @@ impl Logging {
                 return Err(Report::of(title, Some("the formats are people and json".to_owned())));
             }
         };
-        let filter = variable(environment, "CATPROXY_LOG")?;
-        if let Some(part) =
-            filter.as_deref().and_then(|filter| filter.split(',').find(|part| !is_directive(part)))
-        {
-            let title = format!("CATPROXY_LOG is no filter: {part:?}");
-            let help = "error, warn, info, debug, trace or off, or such as info,catproxy::fill=debug";
-            return Err(Report::of(title, Some(help.to_owned())));
-        }
+        let filter = variable(environment, "CATPROXY_LOG")?.map(|text| Filter::parse(&text)).transpose();
+        let filter = filter.map_err(|unfiltered| {
+            let help =
+                "error, warn, info, debug, trace or off, or such as info,catproxy::fill=debug,access=info";
+            Report::of(format!("CATPROXY_LOG is no filter: {unfiltered}"), Some(help.to_owned()))
+        })?;
         Ok(Self { filter, format })
     }
 
     /// Sends the log to the standard error from here on.
     pub fn begin(&self) {
-        let filter = EnvFilter::new(self.filter.as_deref().unwrap_or(DEFAULT_FILTER));
+        let filter = self.filter.clone().unwrap_or_default();
         let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            .with_env_filter(EnvFilter::new(filter.directives()))
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());
         // A second log in one process is refused: the first one stays.
-        let _ = match self.format {
-            LogFormat::People => log.with_target(false).try_init(),
-            LogFormat::Json => log.json().try_init(),
-        };
+        match self.format {
+            LogFormat::People => {
+                let log = log.with_target(false).with_filter_reloading();
+                let handle = log.reload_handle();
+                if log.try_init().is_ok() {
+                    log::begun(filter, move |directives| handle.reload(EnvFilter::new(directives)).is_ok());
+                }
+            }
+            LogFormat::Json => {
+                let log = log.json().with_filter_reloading();
+                let handle = log.reload_handle();
+                if log.try_init().is_ok() {
+                    log::begun(filter, move |directives| handle.reload(EnvFilter::new(directives)).is_ok());
+                }
+            }
+        }
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!("a defect: panicked at {place}: {}", printable(panic.payload()));
@@ -78,12 +88,6 @@ impl Logging {
 /// sent: a slice of a string that fails has the string in its text.
 fn printable(payload: &dyn Any) -> &str {
     payload.downcast_ref::<&'static str>().copied().unwrap_or("(its text may hold a secret)")
-}
-
-/// A level, or a module and its level. The library takes any word for a module, and then logs nothing else.
-fn is_directive(part: &str) -> bool {
-    let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
-    level.trim().parse::<LevelFilter>().is_ok()
 }
 
 #[cfg(test)]

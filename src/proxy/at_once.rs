@@ -3,9 +3,8 @@
 
 use http::{HeaderMap, Response};
 use jiff::civil::Date;
-use tokio::time::Instant;
 
-use super::{Proxy, ask::may_read, read::served, usable::Usable};
+use super::{Proxy, ask::may_read, begun::Begun, read::served, usable::Usable};
 use crate::{
     admit::Caller,
     body::Body,
@@ -21,7 +20,7 @@ impl Proxy {
         read: &Read,
         caller: &Caller,
         fields: &mut HeaderMap,
-        began: Instant,
+        begun: &Begun,
     ) -> Option<Response<Body>> {
         let look = self.0.cache.look_at_once(read)?;
         let hit = look.hit.as_ref()?;
@@ -33,7 +32,8 @@ impl Proxy {
         let rendered = self.0.pages.made(&hit.entry, read, self.day(read))?;
         let detail = hit.near.then_some(HitDetail::Near);
         let answer = self.page(&served(read, hit, detail), &rendered, std::mem::take(fields));
-        self.note(Some(read.index), detail.map_or(Outcome::HitStore, |_| Outcome::HitNear), began);
+        let outcome = detail.map_or(Outcome::HitStore, |_| Outcome::HitNear);
+        self.note(Some(read.index), outcome, begun, answer.status());
         Some(answer)
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     Proxy,
     ask::{Proof, may_read},
+    begun::Begun,
     declined::Declined,
     usable::{self, REFRESH_BOUND, Usable},
 };
@@ -34,7 +35,7 @@ impl Proxy {
         request: Request<RequestBody>,
         read: &Read,
         caller: Result<Caller, Reason>,
-        began: Instant,
+        begun: &Begun,
     ) -> Response<Body> {
         let caller = match caller {
             Ok(caller) => self.0.admission.verify(&caller).await.map(|()| caller),
@@ -44,7 +45,7 @@ impl Proxy {
             Ok(caller) => caller,
             // Boxed, here and below: most reads need no room for it.
             Err(reason) => {
-                return Box::pin(self.forward(request, reason, Some(read.index), began)).await;
+                return Box::pin(self.forward(request, reason, Some(read.index), begun)).await;
             }
         };
         let (look, usable) = self.find(read).await;
@@ -57,7 +58,7 @@ impl Proxy {
                 Err(_) => (respond::internal(), Outcome::FailedInternal),
             },
             Err(Declined::Forward(reason)) => {
-                return Box::pin(self.forward(request, reason, Some(read.index), began)).await;
+                return Box::pin(self.forward(request, reason, Some(read.index), begun)).await;
             }
             Err(Declined::Failed(error)) => {
                 let failed = if matches!(error, FillError::Answered(_)) {
@@ -69,7 +70,7 @@ impl Proxy {
             }
             Err(Declined::NotCached) => (respond::not_cached(), Outcome::NotCached),
         };
-        self.note(Some(read.index), outcome, began);
+        self.note(Some(read.index), outcome, begun, answer.status());
         answer
     }
 

@@ -115,14 +115,17 @@ impl Answers {
     }
 
     fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Answering {
-        if !clear {
-            self.proxy.note_refused();
-            return Either::Left(now(last(respond::refused(&Refusal::Framing))));
-        }
         let (method, uri, version) = (request.method(), request.uri(), request.version());
+        let refused = |refusal: &Refusal| {
+            let answer = respond::refused(refusal);
+            self.proxy.note_refused(method, uri, answer.status());
+            answer
+        };
+        if !clear {
+            return Either::Left(now(last(refused(&Refusal::Framing))));
+        }
         if let Err(refusal) = guard::check(method, uri, version, request.headers(), &self.limits) {
-            self.proxy.note_refused();
-            return Either::Left(now(respond::refused(&refusal)));
+            return Either::Left(now(refused(&refusal)));
         }
         match &self.ui {
             Some(ui) => ui.handle(request, from),

@@ -297,7 +297,7 @@ async fn a_whole_day(format: &str) {
     let (mut redis, upstream) = (redis().await, upstream());
     let mut evidence = planted();
     let log = [
-        ("CATPROXY_LOG", "trace"),
+        ("CATPROXY_LOG", "trace,access=trace"),
         ("RUST_LOG", "trace"),
         ("RUST_BACKTRACE", "1"),
         ("CATPROXY_LOG_FORMAT", format),
@@ -379,7 +379,7 @@ async fn neighbours_that_repeat_what_they_are_told_make_nobody_print_it() {
         (http(nonsense), &good),
     ] {
         let mut evidence = planted();
-        let door = program(&upstream_url, redis_url, &[("CATPROXY_LOG", "trace")]);
+        let door = program(&upstream_url, redis_url, &[("CATPROXY_LOG", "trace,access=trace")]);
         let token = upstream.token(USER);
         evidence.plant_token(&token);
         ask_of_the_proxy(&door, &[&token, UNKNOWN_TOKEN], &mut evidence).await;
@@ -459,8 +459,10 @@ async fn a_secret_among_the_published_keys_is_not_printed() {
             url = upstream.url()
         );
         std::fs::write(&file, text).expect("a file");
-        let door =
-            Program::serve(&[("CATPROXY_CONFIG", file.to_str().expect("text")), ("CATPROXY_LOG", "trace")]);
+        let door = Program::serve(&[
+            ("CATPROXY_CONFIG", file.to_str().expect("text")),
+            ("CATPROXY_LOG", "trace,access=trace"),
+        ]);
         let token = upstream.token(USER);
         evidence.plant_token(&token);
         ask_of_the_proxy(&door, &[&token, UNKNOWN_TOKEN], &mut evidence).await;
