@@ -127,7 +127,9 @@ impl Upstream {
             Ok(place) => place,
             Err(_) => self.place().await?,
         };
-        Ok(self.send_in_place(request).await?.map(|body| body.in_place(place)))
+        let mut answer = self.send_in_place(request).await?;
+        answer.body_mut().hold(place);
+        Ok(answer)
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
