@@ -13,6 +13,8 @@ mod body;
 mod connect;
 mod connection;
 mod pool;
+mod spelled;
+mod spelling;
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -28,6 +30,7 @@ pub use self::{
     answer::AnswerBody,
     body::{BodyError, RequestBody},
     connect::UpstreamUnusable,
+    spelling::Spelling,
 };
 use self::{
     body::{ClientFault, Progress},
@@ -146,12 +149,12 @@ impl Upstream {
         let Some(connection) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
             return self.send_fresh(request).await;
         };
-        let replay = repeatable.then(|| copy(&request));
+        let replay = repeatable.then(|| Box::new(copy(&request)));
         match self.send_on(connection, request).await {
             Ok(answer) => Ok(answer),
             Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request).await,
             Err(Failed { error: UpstreamError::Broken(error), .. }) => match replay {
-                Some(request) => self.send_fresh(request).await,
+                Some(request) => self.send_fresh(*request).await,
                 None => Err(UpstreamError::Broken(error)),
             },
             Err(failed) => Err(failed.error),
@@ -193,7 +196,7 @@ impl Upstream {
             (Err(_), Some(ClientFault::Broken)) => Err(UpstreamError::ClientBroken.into()),
             (Err(mut error), None) => {
                 let unsent = error.take_message().map(Box::new);
-                Err(Failed { error: UpstreamError::Broken(error.into_error()), unsent })
+                Err(Failed { error: UpstreamError::Broken((*error).into_error()), unsent })
             }
         }
     }
@@ -273,8 +276,7 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     parts.method = request.method().clone();
     parts.uri = request.uri().clone();
     parts.headers = request.headers().clone();
-    parts.extensions = request.extensions().clone();
-    Request::from_parts(parts, RequestBody::empty())
+    Request::from_parts(parts, RequestBody::empty().behind(request.body().spelling().cloned()))
 }
 
 /// Whether a body is coded for this hop in a way that cannot be undone here.
