@@ -57,8 +57,7 @@ impl Forwarder {
         let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         let received = via(answer.version());
         let fields = answer.headers_mut();
-        hop::strip_answer(fields, upgraded);
-        fields.append(header::VIA, received);
+        hop::pass_answer(fields, received, upgraded);
         // The version is that of this hop; hyper writes its own.
         *answer.version_mut() = Version::HTTP_11;
         if !upgraded {
@@ -79,9 +78,8 @@ impl Forwarder {
         }
         parts.uri = origin_form(&parts.uri);
         parts.version = Version::HTTP_11;
-        hop::strip_request(&mut parts.headers, upgrade);
+        hop::pass_request(&mut parts.headers, received, upgrade);
         parts.headers.insert(header::HOST, self.upstream.host());
-        parts.headers.append(header::VIA, received);
         frame(&mut parts.headers, &body);
         Request::from_parts(parts, body)
     }

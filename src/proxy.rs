@@ -30,7 +30,7 @@ use crate::{
     forward::Forwarder,
     respond::{self, rendered::Pages},
     telemetry::{Chain, NO_ROUTE, Telemetry, outcome::Outcome, route::RouteTelemetry},
-    upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable},
+    upstream::{RequestBody, Spelling, Upstream, UpstreamError, UpstreamUnusable},
 };
 
 /// Answers requests. Cheap to clone.
@@ -212,10 +212,10 @@ impl Proxy {
         self.0.cache.store_commands()
     }
 
-    /// Answers one request of a client. See [`Proxy::answer`].
-    pub fn handle(&self, request: Request<Incoming>) -> Answering {
+    /// Answers one request of a client, whose fields are spelled so. See [`Proxy::answer`].
+    pub fn handle(&self, request: Request<Incoming>, spelling: Option<Arc<Spelling>>) -> Answering {
         let (limit, pace) = (self.0.forwarder.body_timeout(), self.0.pace);
-        self.answer(request.map(|body| RequestBody::of_client(body, limit, pace)))
+        self.answer(request.map(|body| RequestBody::of_client(body, limit, pace).behind(spelling)))
     }
 
     /// Answers one request. Whoever leaves drops this; fills and writes go on without it.

@@ -43,6 +43,7 @@ use crate::{
     config::{self, Config},
     deadline::Deadline,
     proxy::{Answering, Proxy},
+    upstream::Spelling,
 };
 
 /// A form of ours is far smaller.
@@ -153,9 +154,14 @@ impl Ui {
     }
 
     /// Answers a request from this address: the frontend's own, or the proxy's.
-    pub fn handle(&self, request: Request<Incoming>, from: IpAddr) -> Answering {
+    pub fn handle(
+        &self,
+        request: Request<Incoming>,
+        spelling: Option<Arc<Spelling>>,
+        from: IpAddr,
+    ) -> Answering {
         match whose(&request) {
-            Whose::Proxys => self.0.proxy.handle(request),
+            Whose::Proxys => self.0.proxy.handle(request, spelling),
             Whose::Visitors => Either::Left(ready(answer::go("/ui/", request.headers()))),
             Whose::Ours => {
                 let ui = Arc::clone(&self.0);

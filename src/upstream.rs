@@ -13,6 +13,8 @@ mod body;
 mod connect;
 mod connection;
 mod pool;
+mod spelled;
+mod spelling;
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -28,6 +30,7 @@ pub use self::{
     answer::AnswerBody,
     body::{BodyError, RequestBody},
     connect::UpstreamUnusable,
+    spelling::Spelling,
 };
 use self::{
     body::{ClientFault, Progress},
@@ -162,7 +165,9 @@ impl Upstream {
             Ok(place) => place,
             Err(_) => self.place().await?,
         };
-        Ok(self.send_in_place(request).await?.map(|body| body.in_place(place)))
+        let mut answer = self.send_in_place(request).await?;
+        answer.body_mut().hold(place);
+        Ok(answer)
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
@@ -179,12 +184,12 @@ impl Upstream {
         let Some(connection) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
             return self.send_fresh(request).await;
         };
-        let replay = repeatable.then(|| copy(&request));
+        let replay = repeatable.then(|| Box::new(copy(&request)));
         match self.send_on(connection, request).await {
             Ok(answer) => Ok(answer),
             Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request).await,
             Err(Failed { error: UpstreamError::Broken(error), .. }) => match replay {
-                Some(request) => self.send_fresh(request).await,
+                Some(request) => self.send_fresh(*request).await,
                 None => Err(UpstreamError::Broken(error)),
             },
             Err(failed) => Err(failed.error),
@@ -226,7 +231,7 @@ impl Upstream {
             (Err(_), Some(ClientFault::Broken)) => Err(UpstreamError::ClientBroken.into()),
             (Err(mut error), None) => {
                 let unsent = error.take_message().map(Box::new);
-                Err(Failed { error: UpstreamError::Broken(error.into_error()), unsent })
+                Err(Failed { error: UpstreamError::Broken((*error).into_error()), unsent })
             }
         }
     }
@@ -306,8 +311,7 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     parts.method = request.method().clone();
     parts.uri = request.uri().clone();
     parts.headers = request.headers().clone();
-    parts.extensions = request.extensions().clone();
-    Request::from_parts(parts, RequestBody::empty())
+    Request::from_parts(parts, RequestBody::empty().behind(request.body().spelling().cloned()))
 }
 
 /// Whether a body is coded for this hop in a way that cannot be undone here.

@@ -131,8 +131,22 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
 /// A request as it is on the wire.
 fn plain_text(target: &str, fields: &HeaderMap) -> Vec<u8> {
-    let lines = fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("text")));
+    let lines = fields.iter().map(|(name, value)| {
+        let (name, value) = (as_browsers_spell(name.as_str()), value.to_str().expect("text"));
+        format!("{name}: {value}\r\n")
+    });
     format!("GET {target} HTTP/1.1\r\n{}\r\n", lines.collect::<String>()).into_bytes()
+}
+
+/// `User-Agent`: what is all in lower case may cost less.
+fn as_browsers_spell(name: &str) -> String {
+    let mut begins = true;
+    let spelled = name.chars().map(|letter| {
+        let spelled = if begins { letter.to_ascii_uppercase() } else { letter };
+        begins = letter == '-';
+        spelled
+    });
+    spelled.collect()
 }
 
 /// An upstream's answer with a body of so many bytes.

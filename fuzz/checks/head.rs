@@ -49,7 +49,7 @@ async fn converse(config: &Config, dialler: Dialler, bytes: &[u8], seen: &Seen) 
         let proxy = proxy.clone();
         async move {
             match refusal {
-                Ok(()) => proxy.handle(request).await,
+                Ok(()) => proxy.handle(request, None).await,
                 Err(refusal) => respond::refused(&refusal),
             }
         }

@@ -128,7 +128,7 @@ async fn say(mut stream: DuplexStream, said: Arc<Mutex<Bytes>>) {
 }
 
 async fn answer(ui: Ui, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (head, body) = ui.handle(request, HERE).await.into_parts();
+    let (head, body) = ui.handle(request, None, HERE).await.into_parts();
     assert!(head.status != StatusCode::INTERNAL_SERVER_ERROR);
     is_our_own(&head.headers);
     let body = body.collect().await.expect("a whole page").to_bytes();

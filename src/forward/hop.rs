@@ -39,14 +39,15 @@ pub(super) fn wants_websocket<B>(request: &Request<B>) -> bool {
         && listed(request.headers()).any(|name| name == header::UPGRADE)
 }
 
-/// Takes off what was for this proxy alone. `TE: trailers` is said anew where the client said it.
-pub(super) fn strip_request(fields: &mut HeaderMap, upgrade: bool) {
+/// Takes off what was for this proxy alone, and says by `via` that it came this way. `TE: trailers` is said anew where the
+/// client said it.
+pub(super) fn pass_request(fields: &mut HeaderMap, via: HeaderValue, upgrade: bool) {
     let trailers = fields.get_all(header::TE).iter().any(takes_trailers);
     let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgrade);
     // This proxy asks for the body itself (RFC 9110 section 10.1.1).
     let is_asked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     let expect = fields.get(header::EXPECT).is_some_and(is_asked).then_some(header::EXPECT);
-    strip(fields, expect);
+    pass(fields, via, expect);
     if let Some(protocol) = protocol {
         fields.insert(header::UPGRADE, protocol);
         fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -66,12 +67,12 @@ pub(super) fn join_cookies(fields: &mut HeaderMap) {
     }
 }
 
-/// Takes off what was for this proxy alone. Where the body came in chunks, a length beside it is void; a length
-/// that was said twice is said once.
-pub(super) fn strip_answer(fields: &mut HeaderMap, upgraded: bool) {
+/// Takes off what was for this proxy alone, and says by `via` that it came this way. Where the body came in chunks, a
+/// length beside it is void; a length that was said twice is said once.
+pub(super) fn pass_answer(fields: &mut HeaderMap, via: HeaderValue, upgraded: bool) {
     let protocol = fields.get(header::UPGRADE).cloned().filter(|_| upgraded);
     let void = fields.contains_key(header::TRANSFER_ENCODING).then_some(header::CONTENT_LENGTH);
-    strip(fields, void);
+    pass(fields, via, void);
     say_length_once(fields);
     if let Some(protocol) = protocol {
         fields.insert(header::UPGRADE, protocol);
@@ -89,21 +90,35 @@ fn say_length_once(fields: &mut HeaderMap) {
     }
 }
 
-/// Removes the hop's own fields and `also`. The others keep their order, which `HeaderMap::remove` would not.
-fn strip(fields: &mut HeaderMap, also: Option<HeaderName>) {
+/// Removes the hop's own fields and `also`, and adds `Via`. The others keep their order.
+fn pass(fields: &mut HeaderMap, via: HeaderValue, also: Option<HeaderName>) {
     let mut named: Vec<HeaderName> = listed(fields).filter(|name| !PROTECTED.contains(name)).collect();
     named.extend(also);
     let ends_here = |name: &HeaderName| HOP_BY_HOP.contains(name) || named.contains(name);
-    if !fields.keys().any(ends_here) {
-        return;
+    let mut ending = fields.keys().filter(|name| ends_here(name));
+    match (ending.next().cloned(), ending.next()) {
+        (None, _) => {}
+        // Most messages have one, which is `Connection`. The last field takes the place of one that is removed: let that be
+        // our own. That costs half of a new map.
+        (Some(only), None) if !fields.contains_key(header::VIA) => {
+            fields.insert(header::VIA, via);
+            fields.remove(only);
+            return;
+        }
+        _ => keep(fields, |name| !ends_here(name)),
     }
+    fields.append(header::VIA, via);
+}
+
+/// Keeps these fields in their order, which `HeaderMap::remove` would not.
+fn keep(fields: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
     // What this proxy says itself will follow.
     let mut kept = HeaderMap::with_capacity(fields.len() + 2);
     let mut last = None;
     for (name, value) in fields.drain() {
         // Only the first of several fields of one name comes with it.
         last = name.or(last);
-        if let Some(name) = last.as_ref().filter(|name| !ends_here(name)) {
+        if let Some(name) = last.as_ref().filter(|name| is_kept(name)) {
             kept.append(name.clone(), value);
         }
     }
@@ -130,15 +145,29 @@ fn takes_trailers(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn stripped(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+    fn map<'l>(lines: impl IntoIterator<Item = (&'l str, &'l str)>) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in lines {
-            fields.append(*name, HeaderValue::from_static(value));
+            let name = HeaderName::try_from(name).expect("a name");
+            fields.append(name, HeaderValue::try_from(value).expect("a value"));
         }
-        strip_request(&mut fields, false);
-        fields.keys().map(ToString::to_string).collect()
+        fields
+    }
+
+    const OURS: HeaderValue = HeaderValue::from_static("ours");
+
+    /// What goes on of these, our own field aside.
+    fn passed(lines: &[(&str, &str)]) -> Vec<String> {
+        let mut fields = map(lines.iter().copied());
+        pass_request(&mut fields, OURS, false);
+        let others = fields.iter().filter(|(_, value)| **value != OURS);
+        let mut names: Vec<_> = others.map(|(name, _)| name.to_string()).collect();
+        names.dedup();
+        names
     }
 
     #[test]
@@ -151,7 +180,7 @@ mod tests {
             ("x-two", "2"),
             ("x-three", "3"),
         ];
-        assert_eq!(stripped(&lines), ["x-three"]);
+        assert_eq!(passed(&lines), ["x-three"]);
     }
 
     #[test]
@@ -162,7 +191,7 @@ mod tests {
             ("content-type", "a/b"),
             ("content-length", "3"),
         ];
-        assert_eq!(stripped(&lines), ["authorization", "content-type", "content-length"]);
+        assert_eq!(passed(&lines), ["authorization", "content-type", "content-length"]);
     }
 
     #[test]
@@ -178,19 +207,40 @@ mod tests {
 
     #[test]
     fn te_is_said_anew_for_trailers_only() {
-        assert_eq!(stripped(&[("te", "gzip")]), [""; 0]);
-        assert_eq!(stripped(&[("te", "gzip, Trailers")]), ["te", "connection"]);
+        assert_eq!(passed(&[("te", "gzip")]), [""; 0]);
+        assert_eq!(passed(&[("te", "gzip, Trailers")]), ["te", "connection"]);
     }
 
     #[test]
     fn what_stays_keeps_its_order() {
         let lines = [("a", "1"), ("connection", "b"), ("b", "2"), ("c", "3"), ("a", "4"), ("d", "5")];
-        assert_eq!(stripped(&lines), ["a", "c", "d"]);
+        assert_eq!(passed(&lines), ["a", "c", "d"]);
+        assert_eq!(passed(&[("a", "1"), ("connection", "close"), ("b", "2"), ("c", "3")]), ["a", "b", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_stays_stays_as_it_was(
+            lines in proptest::collection::vec(("a|b|c|via|connection|te|keep-alive", "a|b|close|c, te"), 0..8),
+        ) {
+            let lines = || lines.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let listed: Vec<_> = lines()
+                .filter(|(name, _)| *name == "connection")
+                .flat_map(|(_, value)| value.split(", "))
+                .chain(["connection", "te", "keep-alive"])
+                .collect();
+            let expected = map(lines().filter(|(name, _)| !listed.contains(name)));
+            let mut fields = map(lines());
+            pass_request(&mut fields, OURS, false);
+            prop_assert_eq!(fields.get_all(header::VIA).iter().next_back(), Some(&OURS));
+            let others = fields.iter().filter(|(_, value)| **value != OURS);
+            prop_assert_eq!(others.collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn only_the_expectation_that_is_met_here_ends_here() {
-        assert_eq!(stripped(&[("expect", "100-Continue")]), [""; 0]);
-        assert_eq!(stripped(&[("expect", "a-miracle")]), ["expect"]);
+        assert_eq!(passed(&[("expect", "100-Continue")]), [""; 0]);
+        assert_eq!(passed(&[("expect", "a-miracle")]), ["expect"]);
     }
 }

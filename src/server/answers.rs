@@ -25,7 +25,7 @@ use crate::{
     respond,
     telemetry::Telemetry,
     ui::{self, Ui},
-    upstream::BodyError,
+    upstream::{BodyError, Spelling},
 };
 
 /// What answers, as of one configuration.
@@ -39,6 +39,14 @@ pub(super) struct Answers {
 
 /// The answers in office; exchanged as a whole.
 pub(super) type Office = Arc<ArcSwap<Answers>>;
+
+/// What hyper does not say of a request.
+struct Came {
+    spelling: Option<Arc<Spelling>>,
+    /// It must be answered: its head does not contradict itself.
+    clear: bool,
+    from: IpAddr,
+}
 
 /// Answers the requests of one connection. Cheap to clone.
 #[derive(Clone)]
@@ -54,9 +62,10 @@ impl Service<Request<Incoming>> for Answerer {
 
     fn call(&self, request: Request<Incoming>) -> Visiting {
         let (visit, clear) = self.seat.visit();
+        let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
         let answers = self.office.load();
-        let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, clear, self.seat.from)));
+        let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, came)));
         let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
         self.seat.note_at_hand(matches!(work, Either::Left(_)));
         // Who is answered at once shares nothing with other threads.
@@ -114,22 +123,22 @@ impl Answers {
         if is_pages { None } else { self.proxy.at_hand(target, authorization, fields) }
     }
 
-    fn answer(&self, request: Request<Incoming>, clear: bool, from: IpAddr) -> Answering {
+    fn answer(&self, request: Request<Incoming>, came: Came) -> Answering {
         let (method, uri, version) = (request.method(), request.uri(), request.version());
         let refused = |refusal: &Refusal| {
             let answer = respond::refused(refusal);
             self.proxy.note_refused(method, uri, answer.status());
             answer
         };
-        if !clear {
+        if !came.clear {
             return Either::Left(now(last(refused(&Refusal::Framing))));
         }
         if let Err(refusal) = guard::check(method, uri, version, request.headers(), &self.limits) {
             return Either::Left(now(refused(&refusal)));
         }
         match &self.ui {
-            Some(ui) => ui.handle(request, from),
-            None => self.proxy.handle(request),
+            Some(ui) => ui.handle(request, came.spelling, came.from),
+            None => self.proxy.handle(request, came.spelling),
         }
     }
 }

@@ -69,8 +69,8 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
 async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients, returns: bool) -> Option<Seated> {
     let seat = Arc::clone(stream.seat());
     let mut builder = http1::Builder::new();
-    // The seats keep the time.
-    builder.preserve_header_case(true).header_read_timeout(None).max_buf_size(limits.head_bytes);
+    // The seats keep the time. How names are spelled is read along (`heads`): that costs less than to let hyper keep it.
+    builder.header_read_timeout(None).max_buf_size(limits.head_bytes);
     if limits.head_fields != HYPERS_FIELDS {
         builder.max_headers(limits.head_fields);
     }

@@ -1,10 +1,16 @@
-//! Reads along what a client sends over HTTP/1, for the one thing that hyper does not tell: that a head has both
-//! `Content-Length` and `Transfer-Encoding`. hyper takes the length away and goes on; who sends both may mean
-//! another request than we would pass on (RFC 9112 section 6.1), and is refused.
+//! Reads along what a client sends over HTTP/1, for two things that hyper does not tell, or not as cheaply.
 //!
-//! Pure. It judges nothing else, and where it cannot follow hyper will not either.
+//! That a head has both `Content-Length` and `Transfer-Encoding`: hyper takes the length away and goes on; who sends both
+//! may mean another request than we would pass on (RFC 9112 section 6.1), and is refused. And how the names of a head's
+//! fields are spelled.
+//!
+//! Pure. It judges nothing else, and where it cannot follow hyper will not either. What is kept of a head is shorter than
+//! that head, which hyper bounds.
 
-/// Longer lines are neither of the two fields, or a value that says nothing here.
+use crate::upstream::Spelling;
+
+/// Longer lines are neither of the two fields, or a value that says nothing here. Of a longer name that comes in pieces
+/// the spelling is not known.
 const LINE_BYTES: usize = 256;
 /// How a connection of HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -20,6 +26,8 @@ pub(super) struct Heads {
     head: Head,
     /// Heads that have ended.
     ended: u64,
+    /// How those among them are spelled that have not been asked for.
+    spelled: Vec<(u64, Spelling)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +47,12 @@ enum State {
 }
 
 /// What the present head has said.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Head {
     begun: bool,
     length: Option<Length>,
     chunked: bool,
+    spelling: Spelling,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +76,11 @@ impl Heads {
             };
         }
         None
+    }
+
+    /// How those heads are spelled that have ended since this was asked last, each with its place among all.
+    pub(super) fn take_spelled(&mut self) -> Vec<(u64, Spelling)> {
+        std::mem::take(&mut self.spelled)
     }
 
     /// Between two messages, passes over a head that was understood elsewhere and had neither of the two fields.
@@ -142,12 +156,13 @@ impl Heads {
     }
 
     fn field(&mut self, line: &[u8]) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+        let (name, value) = line.split_at(colon);
+        self.head.spelling.add(name);
         // Of hundreds of fields only few begin like this.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
             return;
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
-        let (name, value) = line.split_at(colon);
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.head.chunked = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
@@ -171,6 +186,9 @@ impl Heads {
         }
         let place = self.ended;
         self.ended += 1;
+        if head.spelling.matters() {
+            self.spelled.push((place, head.spelling));
+        }
         self.state = match (head.chunked, head.length) {
             // A length that is not understood is none of hyper's either, or hides what comes after.
             (true, Some(_)) | (false, Some(Length::Unclear)) => return self.refuse(place),
@@ -252,6 +270,34 @@ mod tests {
     #[test]
     fn what_is_no_http_1_is_not_followed() {
         assert_eq!(found(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{BOTH}"), 3), None);
+    }
+
+    #[test]
+    fn each_head_is_spelled_as_it_came_however_it_comes() {
+        let odd = "GET / HTTP/1.1\r\nHOST:a\nx-Odd: b: C\r\nX:\r\n\r\n";
+        let plain = "GET / HTTP/1.1\r\nhost: A\r\n\r\n";
+        let names = |names: &[&str]| {
+            let mut spelling = Spelling::default();
+            names.iter().for_each(|name| spelling.add(name.as_bytes()));
+            format!("{spelling:?}")
+        };
+        let text = format!("{odd}{SIZED}\r\n{plain}{odd}{CHUNKED}{GET}");
+        let expected = [
+            (0, names(&["HOST", "x-Odd", "X"])),
+            (1, names(&["Content-Length"])),
+            (3, names(&["HOST", "x-Odd", "X"])),
+            (5, names(&["Host"])),
+        ];
+        for pieces in 1..=text.len() {
+            let mut heads = Heads::default();
+            let mut spelled = Vec::new();
+            for piece in text.as_bytes().chunks(pieces) {
+                assert_eq!(heads.follow(piece), None);
+                let new = heads.take_spelled().into_iter();
+                spelled.extend(new.map(|(place, spelling)| (place, format!("{spelling:?}"))));
+            }
+            assert_eq!(spelled, expected, "in pieces of {pieces}");
+        }
     }
 
     proptest! {

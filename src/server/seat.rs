@@ -4,6 +4,7 @@
 //! several times a second. So a request arms no timer.
 
 use std::{
+    collections::VecDeque,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,12 +16,14 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use crate::{config::Clients, deadline::Pace};
+use crate::{config::Clients, deadline::Pace, upstream::Spelling};
 
 /// A client that is told to leave, and does not, is put out after so long.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Unused for longer, a connection keeps no buffers. Few clients that go on with it wait for so long.
 const PARKED_AFTER: Duration = Duration::from_millis(500);
+/// Room for so many spellings stays: of one request after the other, and not of many that came at once.
+const SPELLINGS: usize = 4;
 /// In place of a request's number.
 const NONE: u64 = u64::MAX;
 
@@ -82,6 +85,8 @@ pub(super) struct Seat {
     begun: AtomicU64,
     /// The place among its requests of one that must not be answered.
     ambiguous: AtomicU64,
+    /// How requests are spelled that have come and have not begun, by their places: as many as are read at a time.
+    spellings: Mutex<VecDeque<(u64, Arc<Spelling>)>>,
     /// Since when a write waits, plus 1; 0: none does.
     writing: AtomicU64,
     /// What writes have waited for in all, and what they have moved, since the connection was last idle.
@@ -117,6 +122,7 @@ impl Seat {
             visits: AtomicU32::new(0),
             begun: AtomicU64::new(0),
             ambiguous: AtomicU64::new(NONE),
+            spellings: Mutex::default(),
             writing: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -160,7 +166,23 @@ impl Seat {
         }
         let place = self.begun.fetch_add(1, Ordering::Relaxed);
         let clear = self.ambiguous.load(Ordering::Relaxed) != place;
-        (Visit { seat: Arc::clone(self), offered: None }, clear)
+        (Visit { seat: Arc::clone(self), place, offered: None }, clear)
+    }
+
+    /// A head was read whose fields are spelled so. They come in the order of their places.
+    pub(super) fn note_spelling(&self, place: u64, mut spelling: Spelling) {
+        let mut spellings = lock(&self.spellings);
+        // Many small heads may come at once: all that is kept of them is then not much more than they are.
+        if !spellings.is_empty() {
+            spelling.shrink();
+        }
+        spellings.push_back((place, Arc::new(spelling)));
+    }
+
+    /// The request that is begun next is answered here: nobody asks how it is spelled.
+    pub(super) fn forget_spelling(&self) {
+        let next = self.begun.load(Ordering::Relaxed);
+        drop_before(&mut lock(&self.spellings), next + 1);
     }
 
     /// What was an HTTP connection is one no more.
@@ -301,7 +323,7 @@ impl Seat {
     /// Whether a client takes nothing of an answer of its own over HTTP/2.
     fn has_answer_that_waits(&self, past: impl Fn(u64) -> bool) -> bool {
         let since = |offered: &Arc<Offered>| offered.0.load(Ordering::Relaxed).checked_sub(1);
-        self.answers().iter().filter_map(since).any(past)
+        lock(&self.answers).iter().filter_map(since).any(past)
     }
 
     /// A request is being answered, or its answer still being written.
@@ -319,10 +341,6 @@ impl Seat {
         let waited = Duration::from_millis(self.waited.load(Ordering::Relaxed) + pause);
         let patience = Pace::of(limits.min_rate).patience(waited, self.moved.load(Ordering::Relaxed));
         pause > milliseconds(limits.stall_timeout) || patience.is_zero()
-    }
-
-    fn answers(&self) -> MutexGuard<'_, Vec<Arc<Offered>>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is(&self, phase: Phase) -> bool {
@@ -343,14 +361,23 @@ impl Seat {
 /// A request that is being answered; dropped when its answer has ended or its client has left.
 pub(super) struct Visit {
     seat: Arc<Seat>,
+    /// Among its connection's requests.
+    place: u64,
     offered: Option<Arc<Offered>>,
 }
 
 impl Visit {
+    /// How its request's fields are spelled, where that was noted and not asked before.
+    pub(super) fn spelling(&self) -> Option<Arc<Spelling>> {
+        let mut spellings = lock(&self.seat.spellings);
+        drop_before(&mut spellings, self.place);
+        spellings.pop_front_if(|(place, _)| *place == self.place).map(|(_, spelling)| spelling)
+    }
+
     /// The answer is there, and may be let wait by itself while others on its connection go on (HTTP/2).
     pub(super) fn offer(&mut self) {
         let offered = Arc::new(Offered(AtomicU64::new(self.seat.ticks.now() + 1)));
-        self.seat.answers().push(Arc::clone(&offered));
+        lock(&self.seat.answers).push(Arc::clone(&offered));
         self.offered = Some(offered);
     }
 
@@ -365,12 +392,24 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(offered) = &self.offered {
-            self.seat.answers().retain(|other| !Arc::ptr_eq(other, offered));
+            lock(&self.seat.answers).retain(|other| !Arc::ptr_eq(other, offered));
         }
         if self.seat.visits.fetch_sub(1, Ordering::AcqRel) == 1 && !self.seat.is_tunnel() {
             self.seat.enter(Phase::Idle);
         }
     }
+}
+
+/// Drops those of requests before this place, and the room of many that came at once.
+fn drop_before(spellings: &mut VecDeque<(u64, Arc<Spelling>)>, place: u64) {
+    while spellings.pop_front_if(|(before, _)| *before < place).is_some() {}
+    if spellings.len() <= 1 {
+        spellings.shrink_to(SPELLINGS);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -541,6 +580,28 @@ mod tests {
         let room = room();
         room.seat.note_ambiguous(1);
         assert_eq!([room.seat.visit().1, room.seat.visit().1, room.seat.visit().1], [true, false, true]);
+    }
+
+    #[test]
+    fn a_request_is_spelled_as_the_one_at_its_place() {
+        let room = room();
+        let spelling = |name: &str| {
+            let mut spelling = Spelling::default();
+            spelling.add(name.as_bytes());
+            spelling
+        };
+        for place in [0, 1, 3, 4, 6] {
+            room.seat.note_spelling(place, spelling(&format!("At-{place}")));
+        }
+        let asked = || format!("{:?}", room.seat.visit().0.spelling());
+        let at = |place| format!("{:?}", Some(spelling(&format!("At-{place}"))));
+        room.seat.forget_spelling();
+        assert_eq!(lock(&room.seat.spellings).len(), 4);
+        let _answered_here = room.seat.visit();
+        assert_eq!([asked(), asked(), asked()], [at(1), "None".to_owned(), at(3)]);
+        let _not_asked = room.seat.visit();
+        assert_eq!([asked(), asked(), asked()], ["None".to_owned(), at(6), "None".to_owned()]);
+        assert_eq!(lock(&room.seat.spellings).len(), 0);
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Seated {
             self.heads.pass_over();
         } else {
             self.follow_ahead(bytes);
+            self.seat().forget_spelling();
         }
         self.take_ahead(bytes);
     }
@@ -168,6 +169,9 @@ impl Seated {
         }
         if let Some(place) = self.heads.follow(piece) {
             self.seat().note_ambiguous(place);
+        }
+        for (place, spelling) in self.heads.take_spelled() {
+            self.seat().note_spelling(place, spelling);
         }
         self.seat().note_amid(!self.heads.are_between());
         if self.heads.are_in_head() {

@@ -43,7 +43,8 @@ impl Filter {
     pub fn parse(text: &str) -> Result<Self, Unfiltered> {
         let is_directive = |part: &&str| {
             let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
-            level.trim().parse::<LevelFilter>().is_ok()
+            // The library takes nothing for a level, too.
+            !level.trim().is_empty() && level.trim().parse::<LevelFilter>().is_ok()
         };
         match text.split(',').find(|part| !is_directive(part)) {
             Some(part) => Err(Unfiltered::Part(part.to_owned())),

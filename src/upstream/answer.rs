@@ -51,7 +51,10 @@ impl Body for Driven {
 
 /// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
 /// before, the connection is closed.
-pub struct AnswerBody {
+pub struct AnswerBody(Box<Lent>);
+
+/// Boxed: an answer is handed on a dozen times until it is read.
+struct Lent {
     body: Timed<Driven>,
     lent: Option<(Pool, Progress)>,
     /// Among the requests that are on their way, until this ends.
@@ -69,7 +72,7 @@ impl AnswerBody {
         sent: Progress,
     ) -> Self {
         let body = Driven { body, connection };
-        let mut answer = Self {
+        let mut answer = Lent {
             body: Timed::new(body, limit, Pace::of(0)),
             lent: Some((pool, sent)),
             place: None,
@@ -78,15 +81,16 @@ impl AnswerBody {
         if answer.body.inner.is_end_stream() {
             answer.give_back();
         }
-        answer
+        Self(Box::new(answer))
     }
 
     /// Holds this place until it ends or is dropped.
-    pub(super) fn in_place(mut self, place: OwnedSemaphorePermit) -> Self {
-        self.place = self.lent.is_some().then_some(place);
-        self
+    pub(super) fn hold(&mut self, place: OwnedSemaphorePermit) {
+        self.0.place = self.0.lent.is_some().then_some(place);
     }
+}
 
+impl Lent {
     fn give_back(&mut self) {
         self.place = None;
         let (Some((pool, sent)), Some(mut connection)) =
@@ -111,23 +115,24 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(error) = self.failed.take() {
+        let this = &mut *self.0;
+        if let Some(error) = this.failed.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match ready!(self.body.poll(context)) {
+        match ready!(this.body.poll(context)) {
             Some(Ok(frame)) => {
-                if is_last(&frame, &self.body.inner) {
-                    self.give_back();
+                if is_last(&frame, &this.body.inner) {
+                    this.give_back();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             None => {
-                self.give_back();
+                this.give_back();
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                (self.lent, self.place, self.body.inner.connection) = (None, None, None);
-                self.failed = Some(error);
+                (this.lent, this.place, this.body.inner.connection) = (None, None, None);
+                this.failed = Some(error);
                 // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -136,11 +141,11 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.inner.is_end_stream()
+        self.0.body.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.inner.size_hint()
+        self.0.body.inner.size_hint()
     }
 }
 

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::spelling::Spelling;
 use crate::deadline::Pace;
 
 /// Why a body ended before its end.
@@ -160,12 +161,15 @@ impl Progress {
     }
 }
 
-/// The body of a request to the upstream.
+/// The body of a request to the upstream, and what goes with it.
 #[derive(Debug)]
 pub struct RequestBody {
     source: Source,
     /// `None` where there is nothing that could go on.
     progress: Option<Progress>,
+    /// Of the head that is before it. Not among the request's extensions, where nothing else is: to make a map of one costs
+    /// each request a thousand instructions.
+    spelling: Option<Arc<Spelling>>,
 }
 
 /// Where a request's body comes from.
@@ -175,7 +179,7 @@ enum Source {
     /// This program made it. It may hold a password and is not printed.
     Own(Bytes),
     /// A client is sending it.
-    Client(Timed<Incoming>),
+    Client(Box<Timed<Incoming>>),
 }
 
 impl std::fmt::Debug for Source {
@@ -192,7 +196,7 @@ impl RequestBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { source: Source::Nothing, progress: None }
+        Self { source: Source::Nothing, progress: None, spelling: None }
     }
 
     /// A body that is there already.
@@ -201,7 +205,7 @@ impl RequestBody {
         if bytes.is_empty() {
             return Self::empty();
         }
-        Self { source: Source::Own(bytes), progress: Some(Progress::new(Next::Upstream)) }
+        Self { source: Source::Own(bytes), progress: Some(Progress::new(Next::Upstream)), spelling: None }
     }
 
     /// The client's body, which must not pause for longer than `limit` nor come more slowly than at this pace.
@@ -211,9 +215,21 @@ impl RequestBody {
             return Self::empty();
         }
         Self {
-            source: Source::Client(Timed::new(body, limit, pace)),
+            source: Source::Client(Box::new(Timed::new(body, limit, pace))),
             progress: Some(Progress::new(Next::Upstream)),
+            spelling: None,
         }
+    }
+
+    /// Behind a head whose fields are spelled so.
+    #[must_use]
+    pub fn behind(self, spelling: Option<Arc<Spelling>>) -> Self {
+        Self { spelling, ..self }
+    }
+
+    /// How the fields of its request's head are spelled, where that is known.
+    pub(super) fn spelling(&self) -> Option<&Arc<Spelling>> {
+        self.spelling.as_ref()
     }
 
     /// True where there is nothing to send.

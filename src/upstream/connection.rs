@@ -22,15 +22,24 @@ use tokio::{
     task::unconstrained,
 };
 
-use super::{UpstreamError, body::RequestBody};
+use super::{
+    UpstreamError,
+    body::RequestBody,
+    spelled::{Spelled, Speller},
+    spelling::Head,
+};
 
 /// Bytes of an answer's head, and of a read: a large body passes in large pieces. (Fields may be a hundred, hyper's own
 /// bound: to set another one costs each answer a thousand instructions.)
 const BUFFER_BYTES: usize = 512 * 1024;
 
+/// What comes of a request: an answer's head, or the request where nothing of it was written.
+type Sent = Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>>;
+
 /// An open connection, which takes one request at a time. Dropped, it is closed.
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
+    speller: Speller,
     /// Reads and writes; `None` once it has ended, or goes on by itself.
     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -41,7 +50,9 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let (stream, speller) = Spelled::over(stream);
         let (sender, work) = http1::Builder::new()
+            // Of answers. That of requests costs less as we do it.
             .preserve_header_case(true)
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(Rationed { stream, read: 0 }))
@@ -49,22 +60,25 @@ impl Connection {
             .map_err(UpstreamError::Broken)?;
         // Its errors reach whoever waits for an answer on it.
         let work = async { drop(work.with_upgrades().await) };
-        Ok(Self { sender, work: Some(Box::pin(work)) })
+        Ok(Self { sender, speller, work: Some(Box::pin(work)) })
     }
 
     /// Sends a request and waits for its answer's head.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    pub(super) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = Sent> {
+        let spelling = request.body().spelling().cloned();
+        self.speller.spell(spelling.map(|spelling| Head::of(spelling, request.headers())));
         // Nor does the runtime's budget end its asking.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        let answer = unconstrained(self.sender.try_send_request(request));
         let work = &mut self.work;
-        poll_fn(|context| {
-            go_on(work, context);
-            answer.as_mut().poll(&mut unwoken())
-        })
-        .await
+        // Beside the request, which is large and need not be moved as often.
+        async move {
+            let mut answer = pin!(answer);
+            poll_fn(|context| {
+                go_on(work, context);
+                answer.as_mut().poll(&mut unwoken()).map_err(Box::new)
+            })
+            .await
+        }
     }
 
     /// The next piece of an answer that came on it.
@@ -84,10 +98,15 @@ impl Connection {
         Pin::new(answer).poll_frame(&mut unwoken())
     }
 
-    /// Whether it takes another request, as far as is known.
+    /// Whether it takes another request, as far as can be known now.
     pub(super) fn is_ready(&mut self) -> bool {
         go_on(&mut self.work, &mut unwoken());
-        self.work.is_some() && self.sender.is_ready()
+        self.is_free()
+    }
+
+    /// Whether it took another request when it was worked on last.
+    pub(super) fn is_free(&self) -> bool {
+        self.work.is_some() && self.sender.is_ready() && self.speller.is_clear()
     }
 
     /// Goes on by itself, whoever waits or not: for what is still to be sent, or for who takes its stream after an
@@ -139,11 +158,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rationed<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match pieces {
-            // A head without a body: to tell the system of one piece costs it less.
-            [head] => Pin::new(&mut self.stream).poll_write(context, head),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
-        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -56,7 +56,8 @@ impl Pool {
 
     /// Takes back a connection whose answer was read to the end.
     pub(super) fn put(&self, mut connection: Connection) {
-        if self.0.limit == 0 || !connection.is_ready() {
+        // Mostly it is free as soon as its answer has ended, and nobody need be asked.
+        if self.0.limit == 0 || !(connection.is_free() || connection.is_ready()) {
             return;
         }
         let (since, thread) = (Instant::now(), thread::current().id());

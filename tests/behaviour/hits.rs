@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 3;
 const HANGS: &str = "it hangs";
 
 /// A proxy whose copies and vouches outlast the test.
-fn lasting(hit_loop: bool) -> Setup {
+pub(crate) fn lasting(hit_loop: bool) -> Setup {
     let hour = Duration::from_secs(3600);
     let setup = Setup::new().routes(move |route| route.ttl = hour);
     setup.config(move |config| {
