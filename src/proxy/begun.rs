@@ -18,19 +18,38 @@ pub(super) struct Begun {
 #[derive(Debug)]
 struct Line {
     method: Method,
-    /// Without the query, in which a client may have put what it should not.
+    /// Without the query, and without what may be a secret.
     path: String,
+}
+
+/// Longer words are no names.
+const NAME_BYTES: usize = 32;
+/// Shorter ones are no secrets.
+const SHORT_BYTES: usize = 4;
+
+/// A path as it may stand in a log: a segment is shown where it is a word, a number, or short. Any other one may be a token
+/// that a client has put in the wrong place.
+fn shown(path: &str) -> String {
+    let of = |segment: &str, fits: fn(&u8) -> bool| segment.as_bytes().iter().all(fits);
+    let is_shown = |segment: &str| {
+        let word =
+            of(segment, |byte| byte.is_ascii_alphabetic() || *byte == b'-') && segment.len() <= NAME_BYTES;
+        let number = of(segment, u8::is_ascii_digit) && segment.len() <= NAME_BYTES;
+        word || number || of(segment, u8::is_ascii_alphanumeric) && segment.len() <= SHORT_BYTES
+    };
+    let segments = path.split('/').map(|segment| if is_shown(segment) { segment } else { "…" });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 impl Begun {
     pub(super) fn now(method: &Method, target: &Uri) -> Self {
-        Self::noting(|| Line { method: method.clone(), path: target.path().to_owned() })
+        Self::noting(|| Line { method: method.clone(), path: shown(target.path()) })
     }
 
     /// A GET with this target.
     pub(super) fn get(target: &str) -> Self {
-        let path = || target.split('?').next().unwrap_or_default().to_owned();
-        Self::noting(|| Line { method: Method::GET, path: path() })
+        let path = || target.split('?').next().unwrap_or_default();
+        Self::noting(|| Line { method: Method::GET, path: shown(path()) })
     }
 
     fn noting(line: impl FnOnce() -> Line) -> Self {
@@ -55,5 +74,25 @@ impl Begun {
             );
         }
         took
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_in_a_path_is_not_shown() {
+        for (path, text) in [
+            ("/api/Lot/get-overrides", "/api/Lot/get-overrides"),
+            ("/api/v2/Seller/4711", "/api/v2/Seller/4711"),
+            ("/", "/"),
+            ("/api/Seller/t0ken-in-a-path", "/api/Seller/…"),
+            ("/api/%54oken/eyJhbGciOi", "/api/…/…"),
+            ("/api/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/x", "/api/…/x"),
+            ("*", "…"),
+        ] {
+            assert_eq!(shown(path), text);
+        }
     }
 }
