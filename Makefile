@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint monitoring browser-tests bench bench-growth bench-peers instructions
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint monitoring browser-tests bench bench-growth bench-peers instructions packages
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -77,6 +77,12 @@ bench-peers: ## Against nginx, HAProxy, Varnish, Traffic Server: CPU, latency, m
 instructions: ## What the steps of a request cost, counted by valgrind: a tenth more fails; ARGS=--record keeps what they cost
 	@scripts/install cc=build-essential python3 valgrind
 	scripts/instructions $(ARGS)
+
+packages: ## What operators install by: the static program in an empty root, units, compose.yaml, manifests; 10 minutes
+	@scripts/install cc=build-essential python3 redis-server ip=iproute2 unshare=util-linux openssl strace
+	@scripts/install --unstarted systemd-analyze=systemd docker-compose
+	@$(PYTHON_WITH_VENV)
+	scripts/check-deploy
 
 fuzz: ## Makes up input for FUZZ_SECONDS (60) for each check of fuzz/checks, or for FUZZ_TARGET; first build: 4 minutes
 	@scripts/install cc=build-essential

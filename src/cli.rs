@@ -8,8 +8,10 @@ mod descriptors;
 pub mod logging;
 pub mod operator;
 pub mod options;
+mod packaging;
 mod project;
 mod serve;
+mod service;
 mod signals;
 
 use std::{
@@ -76,6 +78,8 @@ impl Cli {
             Command::Bench(options) => bench::run(&options, &environment),
             Command::Status(options) => operator::status(&options, &environment),
             Command::Purge(options) => operator::purge(&options, &environment),
+            Command::Completions(options) => packaging::completions(&options),
+            Command::Man(options) => packaging::man(&options),
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::run(&options, &environment),
         }
@@ -107,6 +111,15 @@ pub enum Command {
     /// Empty the cache of a proxy that runs, by its admin listener
     #[command(after_help = "Example: catproxy purge --route sellers")]
     Purge(operator::Purge),
+    /// Write what completes the arguments of `catproxy` in a shell
+    #[command(
+        after_help = "Example: catproxy completions bash > /usr/share/bash-completion/completions/catproxy"
+    )]
+    Completions(packaging::Completions),
+    /// Write a man page: of `catproxy`, or of one of its commands
+    // Of use to who makes a package, once.
+    #[command(hide = true, after_help = "Example: catproxy man serve > catproxy-serve.1")]
+    Man(packaging::Man),
     /// Run the proxy before a stand-in upstream, with entries in memory: nothing else is needed
     #[cfg(feature = "demo")]
     #[command(after_help = "Example: catproxy demo --latency 150ms")]

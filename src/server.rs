@@ -15,7 +15,14 @@ mod seated;
 mod seats;
 mod threads;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
@@ -28,6 +35,7 @@ use self::{
     administered::Administered,
     answers::{Answerer, Answers, Office},
     converse::converse,
+    doors::Place,
     reload::Reload,
     seated::Seated,
     seats::Seats,
@@ -105,6 +113,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The socket that was passed cannot be used.
+    #[error("cannot let clients in by the socket that was passed")]
+    Passed(#[source] io::Error),
 }
 
 /// How a server stopped.
@@ -122,6 +133,19 @@ impl Server {
     /// # Errors
     /// Where the configuration cannot be run, or the port is in use.
     pub async fn bind(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        Self::at(Place::Address(config.listen), config, clock).await
+    }
+
+    /// The same with a door that somebody else has opened, and keeps open: what `config` says of `listen` has no effect.
+    /// Who queues when the server stops waits for the next one that takes it.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be run, or the socket cannot be used.
+    pub async fn take(config: &Config, clock: Clock, door: TcpListener) -> Result<Self, StartError> {
+        Self::at(Place::Passed(door), config, clock).await
+    }
+
+    async fn at(place: Place, config: &Config, clock: Clock) -> Result<Self, StartError> {
         let proxy = Proxy::new(config, clock.clone())?;
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
         let seats = Seats::new(config.clients.clone(), Arc::clone(proxy.telemetry()));
@@ -133,7 +157,9 @@ impl Server {
         let tasks = TaskTracker::new();
         let welcome = welcome(Arc::clone(&office), seats.clone(), tasks.clone());
         let count = thread::available_parallelism().map_or(1, usize::from);
-        let threads = Threads::wait(config.listen, count, &welcome).map_err(|failure| match failure {
+        let is_passed = matches!(place, Place::Passed(_));
+        let threads = Threads::wait(place, count, &welcome).map_err(|failure| match failure {
+            Failure::Door(source) if is_passed => StartError::Passed(source),
             Failure::Door(source) => StartError::Listen { address: config.listen, source },
             Failure::Thread(source) => StartError::Threads(source),
         })?;

@@ -411,3 +411,163 @@ fn the_access_log_has_a_line_for_each_request_where_it_is_asked_for_before_or_wh
         assert_eq!(stop(serving), Some(0));
     }
 }
+
+/// Starts `serve` as systemd does: with this descriptor as the first passed one, of so many, for the process that
+/// `LISTEN_PID` names in the shell's words.
+fn passed(descriptor: impl Into<std::os::fd::OwnedFd>, count: usize, pid: &str, listen: &str) -> Child {
+    let launch = format!(
+        "exec 3<&0 4<&0 </dev/null; LISTEN_FDS={count} LISTEN_PID={pid} exec {} serve --listen {listen} --upstream \
+         http://127.0.0.1:1 --redis-url redis://127.0.0.1:1",
+        env!("CARGO_BIN_EXE_catproxy")
+    );
+    Command::new("sh")
+        .args(["-c", &launch])
+        .env_clear()
+        .stdin(Stdio::from(descriptor.into()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs")
+}
+
+#[test]
+fn a_passed_socket_is_listened_on_and_listen_is_not() {
+    let (door, taken) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, taken) = (door.local_addr().unwrap().to_string(), taken);
+    let mut child = passed(door, 1, "$$", &taken.local_addr().unwrap().to_string());
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut serving = Serving { child, log, said: Vec::new() };
+    assert_eq!(address_in(&serving.until(" -> ")), address);
+    for _ in 0..20 {
+        assert!(get(&address).starts_with("HTTP/1.1 502 "), "there is no upstream");
+    }
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
+fn what_was_passed_to_another_process_is_left_alone() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let mut child = passed(door, 1, "1", "127.0.0.1:0");
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut serving = Serving { child, log, said: Vec::new() };
+    assert_ne!(address_in(&serving.until(" -> ")), address);
+    assert_eq!(stop(serving), Some(0));
+}
+
+#[test]
+fn what_was_passed_and_is_of_no_use_is_an_error_that_says_what_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(door.local_addr().unwrap()).unwrap();
+    let cases = [
+        (passed(unix, 1, "$$", "127.0.0.1:0"), "not a valid tcp socket"),
+        (passed(connected, 1, "$$", "127.0.0.1:0"), "nobody can connect to it"),
+        (passed(door, 2, "$$", "127.0.0.1:0"), "2 sockets were passed by LISTEN_FDS"),
+    ];
+    for (child, what) in cases {
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains(what) && err.contains("one ListenStream="), "{err}");
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let told = || {
+        let mut bytes = [0; 4096];
+        let length = manager.recv(&mut bytes).expect("it is told");
+        String::from_utf8(bytes[..length].to_vec()).expect("text")
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "[upstream]\nurl = \"http://127.0.0.1:1\"\n[store]\nkind = \"memory\"\n{ROUTE}").unwrap();
+    let (line, serving) =
+        serving(&["--config", file.path().to_str().unwrap()], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    let ready = told();
+    let status = ready.strip_prefix("READY=1\nSTATUS=").unwrap_or_else(|| panic!("{ready}"));
+    assert!(line.ends_with(status.trim_end()), "{ready}");
+    for (text, what) in [("", " routes one"), ("nonsense", "STATUS=not reloaded; what ran before goes on")] {
+        write!(file, "{text}").unwrap();
+        tell(&serving, Signal::HUP);
+        let reloading = told();
+        let moment =
+            reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(|rest| rest.trim_end().parse::<u64>());
+        assert!(matches!(moment, Some(Ok(1..))), "{reloading}");
+        let ready = told();
+        assert!(ready.starts_with("READY=1\n") && ready.contains(what), "{ready}");
+    }
+    tell(&serving, Signal::TERM);
+    assert_eq!(told(), "STOPPING=1\n");
+    let mut serving = serving;
+    assert_eq!(serving.child.wait().expect("its end").code(), Some(0));
+}
+
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    let script = run(&["completions", "bash"]).1;
+    let completed = |words: &[&str]| {
+        let asked = format!(
+            "{script}\nCOMP_WORDS=({}); COMP_CWORD={}; _catproxy catproxy \"${{COMP_WORDS[COMP_CWORD]}}\" \
+             \"${{COMP_WORDS[COMP_CWORD-1]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"; complete -p catproxy",
+            words.join(" "),
+            words.len() - 1
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &asked]).output().expect("bash runs");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (words, expected) in [
+        (&["catproxy", "se"][..], "serve\n"),
+        (&["catproxy", "serve", "--prof"], "--profile\n"),
+        (&["catproxy", "serve", "--profile", "cat"], "catalog-ui\n"),
+        (&["catproxy", "purge", "--r"], "--route\n"),
+    ] {
+        let all = completed(words);
+        assert!(all.starts_with(expected), "{words:?}: {all}");
+        assert!(all.ends_with("-F _catproxy catproxy\n"), "{all}");
+    }
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let (output, script, _) = run(&["completions", shell]);
+        assert!(output.status.success() && script.contains("redis-url"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn man_pages_of_the_program_and_its_commands_are_sound() {
+    let (_, overview, _) = run(&["man"]);
+    assert!(
+        overview.contains("catproxy\\-serve(1)") && !overview.contains("catproxy\\-help(1)"),
+        "{overview}"
+    );
+    let listed: Vec<_> =
+        overview.lines().filter_map(|line| line.strip_prefix("catproxy\\-")?.strip_suffix("(1)")).collect();
+    assert!(listed.len() > 5, "{overview}");
+    for of in listed.iter().map(|name| Some(*name)).chain([None]) {
+        let (output, page, err) = run(&[&["man"], of.as_slice()].concat());
+        assert!(output.status.success(), "{err}");
+        let title = of.map_or_else(|| "catproxy".to_owned(), |name| format!("catproxy-{name}"));
+        assert!(page.contains(&format!(".TH {title} 1 ")), "{page}");
+        // Where groff is not installed, the program's text is all there is to look at.
+        let Ok(mut groff) = Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        else {
+            continue;
+        };
+        groff.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+        let output = groff.wait_with_output().unwrap();
+        assert!(output.stderr.is_empty() && output.stdout.len() > 200, "{title}: {output:?}");
+    }
+    let (output, _, err) = run(&["man", "nothing"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err.contains("there are serve, check"), "{err}");
+}

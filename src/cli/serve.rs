@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::ExitCode,
 };
 
@@ -11,6 +11,7 @@ use super::{
     check, descriptors,
     logging::Logging,
     options::{Environment, Options},
+    service::{self, Stage},
     signals::{Hangups, Stops},
 };
 use crate::{
@@ -28,8 +29,9 @@ const CUT_OFF: u8 = 3;
 
 /// Loads the configuration and serves it; returns when a signal stopped it, or where it cannot begin.
 pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
-    let loaded = Logging::load(environment).and_then(|logging| Ok((logging, options.load(environment)?)));
-    let (logging, (config, warnings)) = match loaded {
+    let loaded = Logging::load(environment)
+        .and_then(|logging| Ok((logging, options.load(environment)?, service::passed(environment)?)));
+    let (logging, (config, warnings), passed) = match loaded {
         Ok(loaded) => loaded,
         Err(report) => return check::refuse(report, environment),
     };
@@ -38,22 +40,29 @@ pub(super) fn run(options: &Options, environment: Environment<'_>) -> ExitCode {
         tracing::warn!("{warning}");
     }
     descriptors::raise(&config);
-    ended(server::block_on(serve(config, options, environment)))
+    ended(server::block_on(serve(config, passed, options, environment)))
 }
 
 async fn serve(
     mut config: Config,
+    passed: Option<TcpListener>,
     options: &Options,
     environment: Environment<'_>,
 ) -> Result<Stopped, StartError> {
-    let server = Server::bind(&config, Clock::system()).await?;
+    let server = match passed {
+        Some(listener) => Server::take(&config, Clock::system(), listener).await?,
+        None => Server::bind(&config, Clock::system()).await?,
+    };
     let (stops, hangups) = (Stops::listen(), Hangups::listen());
     let begun = (config.listen, config.admin.clone());
     config.listen = server.address();
     if let (Some(admin), Some(address)) = (&mut config.admin, server.admin_address()) {
         admin.listen = address;
     }
-    tracing::info!("{}", config.summary());
+    let summary = config.summary();
+    tracing::info!("{summary}");
+    // From here on what comes waits in the door, at the worst.
+    service::tell(Stage::Ready(&summary));
     let reloading = reload_at(hangups, server.reload(), begun, || options.load(environment));
     Ok(until_stopped(server, &stops, reloading).await)
 }
@@ -81,27 +90,47 @@ async fn reload_at(
 ) -> Infallible {
     loop {
         hangups.next().await;
-        let (mut config, warnings) = match load() {
-            Ok(loaded) => loaded,
-            Err(report) => {
-                tracing::error!("not reloaded; what ran before goes on. What is wrong:\n{report}");
-                continue;
-            }
-        };
-        for warning in warnings {
-            tracing::warn!("{warning}");
+        service::tell(Stage::Reloading);
+        let outcome = exchange(&reload, listens, admin.as_ref(), &load).await;
+        service::tell(Stage::Ready(&outcome));
+    }
+}
+
+/// What came of it, as a line without secrets.
+async fn exchange(
+    reload: &Reload,
+    listens: SocketAddr,
+    admin: Option<&Admin>,
+    load: impl Fn() -> Result<(Config, Vec<Warning>), Report>,
+) -> String {
+    const NOT: &str = "not reloaded; what ran before goes on";
+    let (mut config, warnings) = match load() {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            tracing::error!("{NOT}. What is wrong:\n{report}");
+            return format!("{NOT}; the log says why");
         }
-        if config.listen != listens {
-            tracing::warn!("`listen` is another one now; that takes a restart");
-            config.listen = listens;
+    };
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.listen != listens {
+        tracing::warn!("`listen` is another one now; that takes a restart");
+        config.listen = listens;
+    }
+    if config.admin.as_ref() != admin {
+        tracing::warn!("the admin listener, or its token, is another one now; that takes a restart");
+        config.admin = admin.cloned();
+    }
+    match reload.exchange(&config).await {
+        Ok(()) => {
+            let summary = config.summary();
+            tracing::info!("reloaded: {summary}");
+            summary
         }
-        if config.admin != admin {
-            tracing::warn!("the admin listener, or its token, is another one now; that takes a restart");
-            config.admin.clone_from(&admin);
-        }
-        match reload.exchange(&config).await {
-            Ok(()) => tracing::info!("reloaded: {}", config.summary()),
-            Err(error) => tracing::error!("not reloaded; what ran before goes on: {}", Chain(&error)),
+        Err(error) => {
+            tracing::error!("{NOT}: {}", Chain(&error));
+            format!("{NOT}; the log says why")
         }
     }
 }

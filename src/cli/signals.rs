@@ -6,6 +6,8 @@ use tokio::{
     sync::watch,
 };
 
+use super::service::{self, Stage};
+
 /// How often the process was told to stop.
 pub(super) struct Stops(watch::Receiver<u32>);
 
@@ -41,6 +43,7 @@ async fn count_up(mut terminate: Signal, mut interrupt: Signal, count: watch::Se
         }
         count.send_modify(|count| *count += 1);
         if *count.borrow() == 1 {
+            service::tell(Stage::Stopping);
             tracing::info!("stopping: finishing what is in flight; a second signal ends it at once");
         }
     }

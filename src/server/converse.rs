@@ -74,12 +74,20 @@ async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients, return
     if limits.head_fields != HYPERS_FIELDS {
         builder.max_headers(limits.head_fields);
     }
+    // Where it is to leave already, the answer to what has come says that it is the last one.
+    let mut told = Told { to_leave: seat.verdict() == Verdict::Leave };
+    builder.keep_alive(!told.to_leave);
     let mut connection = builder.serve_connection(TokioIo::new(stream), answerer).with_upgrades();
-    let mut told = Told::default();
     let freed = poll_fn(|context| {
         match told.hear(&seat, context) {
             Verdict::Stay => {}
-            Verdict::Leave => Pin::new(&mut connection).graceful_shutdown(),
+            Verdict::Leave => {
+                // What has come is read first: hyper closes a connection of which it has read nothing.
+                if Pin::new(&mut connection).poll(context).is_ready() {
+                    return Poll::Ready(false);
+                }
+                Pin::new(&mut connection).graceful_shutdown();
+            }
             Verdict::End => return Poll::Ready(false),
         }
         // A connection's error is its client's: it left, or sent what is no HTTP.

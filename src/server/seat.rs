@@ -20,6 +20,9 @@ use crate::{config::Clients, deadline::Pace, upstream::Spelling};
 
 /// A client that is told to leave, and does not, is put out after so long.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Whoever has come in by the time that all are told to leave has so long, from when they came, to begin a request: it
+/// is on its way, and nobody else would answer it.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 /// Unused for longer, a connection keeps no buffers. Few clients that go on with it wait for so long.
 const PARKED_AFTER: Duration = Duration::from_millis(500);
 /// Room for so many spellings stays: of one request after the other, and not of many that came at once.
@@ -95,6 +98,8 @@ pub(super) struct Seat {
     /// Answers over HTTP/2, which a client may let wait one by one.
     answers: Mutex<Vec<Arc<Offered>>>,
     verdict: AtomicU8,
+    /// It is told to leave, but only after its first request.
+    awaited: AtomicBool,
     /// A request has begun to come, and has not come whole.
     amid: AtomicBool,
     /// It has not been used for a while.
@@ -128,6 +133,7 @@ impl Seat {
             moved: AtomicU64::new(0),
             answers: Mutex::default(),
             verdict: AtomicU8::new(Verdict::Stay as u8),
+            awaited: AtomicBool::new(false),
             amid: AtomicBool::new(false),
             spare: AtomicBool::new(false),
             at_hand: AtomicBool::new(false),
@@ -268,6 +274,35 @@ impl Seat {
         }
         if self.verdict.fetch_max(verdict as u8, Ordering::AcqRel) < verdict as u8 {
             self.waker.wake();
+        }
+    }
+
+    /// Tells it to leave for no fault of its own: a newcomer's first request is waited for.
+    pub(super) fn bid_farewell(&self) {
+        self.awaited.store(self.is_newcomer(), Ordering::Release);
+        self.tell(Verdict::Leave);
+    }
+
+    /// Waits no longer for one that has had the time for its first request.
+    pub(super) fn stop_awaiting(&self) {
+        if self.awaited.load(Ordering::Relaxed) && !self.is_newcomer() {
+            self.awaited.store(false, Ordering::Release);
+            self.waker.wake();
+        }
+    }
+
+    /// Nothing has come yet, and it has only just been let in.
+    fn is_newcomer(&self) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        self.is(Phase::New) && self.ticks.now().saturating_sub(since) < milliseconds(FIRST_WORD)
+    }
+
+    /// Whether no further request of it is waited for.
+    pub(super) fn is_to_leave(&self) -> bool {
+        match self.verdict() {
+            Verdict::Stay => false,
+            Verdict::Leave => !(self.is(Phase::New) && self.awaited.load(Ordering::Acquire)),
+            Verdict::End => true,
         }
     }
 

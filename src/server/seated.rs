@@ -130,8 +130,8 @@ impl Seated {
         }
     }
 
-    /// Waits for more to read ahead; `None` where the client, or the door, ends it before. There is no buffer while
-    /// there is nothing in it.
+    /// Waits for more to read ahead; `None` where the client, or the door, ends it before it comes. There is no buffer
+    /// while there is nothing in it.
     pub(super) fn poll_read_ahead(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         if ready!(self.poll_something(context)).is_none() {
             return Poll::Ready(None);
@@ -141,26 +141,24 @@ impl Seated {
         if self.ahead.is_empty() {
             self.ahead = BytesMut::new();
         }
-        if read.is_pending() && self.stay(context).is_err() {
+        if read.is_pending() && self.seat().is_to_leave() {
             return Poll::Ready(None);
         }
         read.map(|read| read.ok().filter(|bytes| *bytes > 0).map(drop))
     }
 
-    /// Waits until there is something to be read; `None` where the door ends it before.
+    /// Waits until there is something to be read; `None` where the door ends it before that has come.
     pub(super) fn poll_something(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         self.seat().register(context.waker());
-        if self.is_to_leave() {
+        // An error shows when it is read.
+        let ready = self.inner.poll_read_ready(context);
+        // What has come by then is answered still.
+        if self.seat().verdict() == Verdict::End || ready.is_pending() && self.seat().is_to_leave() {
             return Poll::Ready(None);
         }
-        // An error shows when it is read.
-        let _ = ready!(self.inner.poll_read_ready(context));
+        let _ = ready!(ready);
         self.seat().resume();
         Poll::Ready(Some(()))
-    }
-
-    fn is_to_leave(&self) -> bool {
-        self.seat().verdict() >= Verdict::Leave
     }
 
     fn follow(&mut self, piece: &[u8]) {

@@ -130,6 +130,7 @@ impl Seats {
         let limits = self.limits();
         for seat in lock(&self.0.taken).seats.values() {
             seat.spare();
+            seat.stop_awaiting();
             let verdict = seat.judge(&limits);
             if verdict == Verdict::End && seat.verdict() != Verdict::End {
                 self.0.telemetry.ended_connection();
@@ -140,15 +141,15 @@ impl Seats {
         }
     }
 
-    /// Tells everybody to leave. Nobody is let in any more by then.
+    /// Tells everybody to leave; newcomers, after their first request. Nobody is let in any more by then.
     pub(super) fn close(&self) {
-        lock(&self.0.taken).tell_all(Verdict::Leave);
+        lock(&self.0.taken).seats.values().for_each(|seat| seat.bid_farewell());
     }
 
     /// Puts out who is still in.
     pub(super) fn clear(&self) {
         self.0.clearing.store(true, Ordering::Release);
-        lock(&self.0.taken).tell_all(Verdict::End);
+        lock(&self.0.taken).seats.values().for_each(|seat| seat.tell(Verdict::End));
     }
 
     /// Whether somebody was put out who was being answered.
@@ -185,10 +186,6 @@ impl Taken {
     fn free(&mut self, seat: &Seat) {
         seat.tell(Verdict::End);
         self.remove(seat);
-    }
-
-    fn tell_all(&self, verdict: Verdict) {
-        self.seats.values().for_each(|seat| seat.tell(verdict));
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::doors;
+use super::doors::{self, Place};
 
 /// After accepting failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,15 +31,14 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// So many threads with sockets at this address. From here on connections queue.
+    /// So many threads with sockets at this place. From here on connections queue.
     ///
     /// # Errors
     /// Those of the operating system: of listening, or of threads.
-    pub(super) fn wait(address: SocketAddr, count: usize, welcome: &Welcome) -> Result<Self, Failure> {
-        let doors = doors::open(address, count).map_err(Failure::Door)?;
-        let address = doors.first().map_or(Ok(address), std::net::TcpListener::local_addr);
+    pub(super) fn wait(place: Place, count: usize, welcome: &Welcome) -> Result<Self, Failure> {
+        let (address, doors) = doors::open(place, count).map_err(Failure::Door)?;
         let threads = Self {
-            address: address.map_err(Failure::Door)?,
+            address,
             opened: CancellationToken::new(),
             closed: CancellationToken::new(),
             accepting: TaskTracker::new(),

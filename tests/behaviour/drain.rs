@@ -1,8 +1,11 @@
 //! Told to stop: what is in flight is finished, what has no end is closed, and nothing is left half done.
 
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use catproxy::server::Stopped;
+use catproxy::{config::Admin, server::Stopped};
 use fake_abconnect::{FakeAbconnect, Matching, Options};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -11,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::{
     forwarding::wire::{Wire, in_time},
     process::Process,
-    support::{RedisServer, Setup, arrived, until},
+    support::{RedisServer, Setup, arrived, send, until},
 };
 
 const LIST: &str = "/api/Seller?PageNumber=1&PageSize=5";
@@ -74,4 +77,43 @@ async fn stopping_closes_tunnels_after_a_while() {
     assert_eq!(client.exactly(5).await, "still");
     client.is_closed().await;
     assert_eq!(in_time("the end", stopped).await.expect("no panic"), Stopped::Drained);
+}
+
+/// It has been let in, so nobody else will answer it.
+#[tokio::test]
+async fn who_has_just_come_in_when_it_stops_is_heard_and_answered() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    loop {
+        let setup = Setup::new().config(move |config| {
+            config.admin = Some(Admin { listen, token: None });
+            config.clients.drain_timeout = Duration::from_secs(60);
+        });
+        let bench = setup.start().await;
+        let (address, admin) = (bench.proxy.address, bench.proxy.admin.expect("an admin listener"));
+        let token = bench.upstream.token("demo");
+        let came = Instant::now();
+        let connect = async || Wire::of(TcpStream::connect(address).await.expect("a connection"));
+        let (mut one, mut other, mut silent) = (connect().await, connect().await, connect().await);
+        let count = async || send(admin, "GET", "/status", &[], "").await.json()["connections"].clone();
+        until("all are in", || async { count().await == 3 }).await;
+        let stopped = bench.proxy.close();
+        until("the door is closed", || async { TcpStream::connect(address).await.is_err() }).await;
+        if came.elapsed() > Duration::from_millis(600) {
+            // The machine stood still: they are no newcomers any more.
+            continue;
+        }
+        for (client, target) in [(&mut one, LIST), (&mut other, "/api/Seller?Name=Fine&PageSize=1")] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+            client.say(head).await;
+        }
+        for mut client in [one, other] {
+            let (head, _) = client.message().await;
+            assert_eq!(head.is(200).field("connection"), Some("close"));
+            client.is_closed().await;
+        }
+        // It is not waited for until the time to drain is over.
+        silent.is_closed().await;
+        in_time("the end", stopped).await.expect("no panic");
+        return;
+    }
 }

@@ -27,6 +27,7 @@ mod near;
 mod process;
 mod reads;
 mod reload;
+mod restart;
 mod secrets;
 mod session;
 mod stale;
