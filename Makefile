@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint monitoring browser-tests bench bench-growth bench-peers instructions packages
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint admin-api monitoring browser-tests bench bench-growth bench-peers instructions packages
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -50,6 +50,11 @@ http-lint: ## List answers are sound HTTP: httplint and redbot find nothing
 	@scripts/install cc=build-essential
 	@$(PYTHON_WITH_VENV)
 	scripts/http-lint
+
+admin-api: ## The operator's listener keeps to its /openapi.json: schemathesis finds nothing; half a minute
+	@scripts/install cc=build-essential redis-server
+	@$(PYTHON_WITH_VENV)
+	scripts/admin-api $(ARGS)
 
 monitoring: ## Metrics, alerts, dashboard and the table of them fit together, by promtool
 	@scripts/install cc=build-essential python3 redis-server

@@ -29,7 +29,7 @@ use self::{
     answer::{allowing, json, problem, text},
     gate::{Gate, Turned},
 };
-use crate::{body::Body, config, proxy::Proxy};
+use crate::{body::Body, config, guard, proxy::Proxy, respond};
 
 /// Operators, scrapers and probes at a time; one more waits.
 const CONNECTIONS: usize = 64;
@@ -37,8 +37,10 @@ const CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After accepting failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// What the paths take and answer, for machines.
+/// What the paths take and answer, for machines, where there is a token.
 const OPENAPI: &str = include_str!("admin/openapi.json");
+/// How the document demands the token, and what stands there where there is none.
+const SECURITY: [&str; 2] = [r#""security": [{ "token": [] }]"#, r#""security": []"#];
 /// The same for who looks by hand.
 const OVERVIEW: &str = "\
 catproxy, for its operator (/openapi.json has the details)
@@ -77,6 +79,7 @@ pub struct Admin {
 struct Desk {
     subject: Box<dyn Subject>,
     gate: Gate,
+    document: String,
     began: Instant,
 }
 
@@ -89,7 +92,9 @@ impl Admin {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let gate = Gate::new(config.token.clone());
-        Ok(Self { listener, address, desk: Desk { subject: Box::new(subject), gate, began: Instant::now() } })
+        let document = document(config.token.is_some());
+        let desk = Desk { subject: Box::new(subject), gate, document, began: Instant::now() };
+        Ok(Self { listener, address, desk })
     }
 
     /// With port 0 configured, the port that the system chose.
@@ -135,9 +140,12 @@ impl Desk {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let is_health = matches!(head.uri.path(), "/livez" | "/readyz");
-        let mut answer = match self.gate.check(&head.headers, is_health) {
-            Ok(()) => self.dispatch(&head, body).await,
-            Err(turned) => turned_away(&turned),
+        let mut answer = match guard::check_host(&head.uri, head.version, &head.headers) {
+            Ok(()) => match self.gate.check(&head.headers, is_health) {
+                Ok(()) => self.dispatch(&head, body).await,
+                Err(turned) => turned_away(&turned),
+            },
+            Err(refusal) => respond::refused(&refusal),
         };
         let fields = answer.headers_mut();
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -158,7 +166,7 @@ impl Desk {
             "/entries" if reads => entries::list(&self.subject.proxy(), head.uri.query()).await,
             "/log" if reads => orders::filter(),
             "/log" if puts => orders::change_filter(&head.headers, body).await,
-            "/openapi.json" if reads => json(StatusCode::OK, OPENAPI),
+            "/openapi.json" if reads => json(StatusCode::OK, &*self.document),
             "/purge" if posts => orders::purge(&self.subject.proxy(), &head.headers, body).await,
             "/refresh" if posts => orders::refresh(&self.subject.proxy(), &head.headers, body).await,
             "/" | "/livez" | "/readyz" | "/status" | "/metrics" | "/config" | "/entries"
@@ -168,6 +176,11 @@ impl Desk {
             _ => problem(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is"),
         }
     }
+}
+
+fn document(has_token: bool) -> String {
+    let [demanded, free] = SECURITY;
+    if has_token { OPENAPI.to_owned() } else { OPENAPI.replacen(demanded, free, 1) }
 }
 
 fn turned_away(turned: &Turned) -> Response<Body> {

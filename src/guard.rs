@@ -78,8 +78,11 @@ fn check_length(target: &str, limits: &Clients) -> Result<(), Refusal> {
     if bytes > allowed { Err(Refusal::TargetLength { bytes, allowed }) } else { Ok(()) }
 }
 
-/// One server is named, and only one. Which it is has no meaning here.
-fn check_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
+/// Whether one server is named, and only one. Which it is has no meaning here.
+///
+/// # Errors
+/// Why not: the host, or the target's authority.
+pub fn check_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Refusal> {
     let (host, target) = (only_host(fields)?, uri.authority());
     if target.is_none() && host.is_some_and(|host| is_plain(host.as_bytes())) {
         return Ok(());

@@ -58,9 +58,14 @@ impl Asked {
         let (mut from, mut limit) = (None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let twice = match &*name {
+                "from" if value.is_empty() => return Err("from: the `next` of the answer before".to_owned()),
                 "from" => from.replace(value.into_owned()).is_some(),
                 "limit" => {
-                    let number = value.parse().ok().filter(|number| (1..=GREATEST_LIMIT).contains(number));
+                    // A sign parses, too.
+                    let digits =
+                        Some(&*value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+                    let number = digits.and_then(|digits| digits.parse().ok());
+                    let number = number.filter(|number| (1..=GREATEST_LIMIT).contains(number));
                     let number = number.ok_or(format!("limit: a number from 1 to {GREATEST_LIMIT}"))?;
                     limit.replace(number).is_some()
                 }
@@ -87,9 +92,12 @@ mod tests {
             ("limit=0", "1 to 1000"),
             ("limit=1001", "1 to 1000"),
             ("limit=-1", "1 to 1000"),
+            ("limit=%2B1", "1 to 1000"),
+            ("limit=", "1 to 1000"),
             ("limit=x", "1 to 1000"),
             ("limit=1&limit=2", "twice"),
             ("from=a&from=b", "twice"),
+            ("from=", "the `next`"),
             ("size=3", "\"size\" is not known"),
         ] {
             let said = Asked::read(query).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
 use subtle::ConstantTimeEq as _;
 
 use super::only;
@@ -34,16 +34,18 @@ impl Gate {
         Self { token }
     }
 
-    /// Whether a request with these fields is answered. What is only health is for everybody: probes seldom have secrets.
+    /// Whether a request with these fields, of which one `Host` at most, is answered. What is only health is for everybody:
+    /// probes seldom have secrets.
     pub(super) fn check(&self, fields: &HeaderMap, is_health: bool) -> Result<(), Turned> {
-        if only(fields, &SITE).is_some_and(|site| !["same-origin", "none"].contains(&site)) {
+        let is_own = |site: &HeaderValue| site == "same-origin" || site == "none";
+        if !fields.get_all(SITE).iter().all(is_own) {
             return Err(Turned::Site);
         }
         match &self.token {
             _ if is_health => Ok(()),
             Some(token) if says(fields, token) => Ok(()),
             Some(_) => Err(Turned::Token),
-            None if only(fields, &header::HOST).is_none_or(is_nobodys_name) => Ok(()),
+            None if fields.get_all(header::HOST).iter().all(is_nobodys_name) => Ok(()),
             None => Err(Turned::Host),
         }
     }
@@ -60,8 +62,8 @@ fn says(fields: &HeaderMap, token: &Secret<String>) -> bool {
 }
 
 /// Whether no other site can have this name.
-fn is_nobodys_name(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+fn is_nobodys_name(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }

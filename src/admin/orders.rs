@@ -81,9 +81,9 @@ pub(super) async fn refresh(proxy: &Proxy, fields: &HeaderMap, body: Incoming) -
         Ok(order) => order,
         Err(answer) => return *answer,
     };
-    let authorization = token.map(|token| HeaderValue::try_from(format!("Bearer {token}"))).transpose();
-    let Ok(authorization) = authorization else {
-        return problem(StatusCode::BAD_REQUEST, "token: not one that a field can say");
+    let authorization = match token.as_deref().map(said_by).transpose() {
+        Ok(authorization) => authorization,
+        Err(wrong) => return problem(StatusCode::BAD_REQUEST, wrong),
     };
     let fetched = match proxy.refresh(&key, authorization).await {
         Ok(fetched) => fetched,
@@ -118,6 +118,15 @@ pub(super) async fn change_filter(fields: &HeaderMap, body: Incoming) -> Respons
     }
 }
 
+/// How a client says its token.
+fn said_by(token: &str) -> Result<HeaderValue, &'static str> {
+    let wrong = "token: visible characters of ASCII, at least one";
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong);
+    }
+    HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| wrong)
+}
+
 /// An order's JSON, or what is wrong with it.
 async fn order<T: DeserializeOwned>(fields: &HeaderMap, body: Incoming) -> Result<T, Box<Response<Body>>> {
     let wrong = |status, detail: &str| Err(Box::new(problem(status, detail)));
@@ -136,5 +145,9 @@ async fn order<T: DeserializeOwned>(fields: &HeaderMap, body: Incoming) -> Resul
         Ok(Err(_)) => return wrong(StatusCode::BAD_REQUEST, "the order broke off"),
         Err(_) => return wrong(StatusCode::REQUEST_TIMEOUT, "the order did not come in time"),
     };
+    // Serde would take an array of an object's values for that object.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return wrong(StatusCode::BAD_REQUEST, "an order is a JSON object");
+    }
     serde_json::from_slice(&text).or_else(|error| wrong(StatusCode::BAD_REQUEST, &error.to_string()))
 }

@@ -5,8 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use catproxy::config::{Admin, secret::Secret};
 use fake_abconnect::Matching;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
-use crate::support::{Bench, RedisServer, Reply, Setup, arrived, send, until};
+use crate::{
+    forwarding::wire::{Head, Wire},
+    support::{Bench, RedisServer, Reply, Setup, arrived, send, until},
+};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 const TOKEN: &str = "an operator's token";
@@ -156,6 +160,7 @@ async fn a_long_list_comes_in_pieces_and_what_is_not_ours_is_said_to_be_that() {
             bench.get(&format!("/api/Catalog?SellerIds={seller}")).await.is(200);
         }
         let (mut seen, mut from, mut pieces) = (std::collections::BTreeSet::new(), String::new(), 0);
+        Operator(&bench).get("/entries?from=").await.is(400);
         loop {
             let list = Operator(&bench).get(&format!("/entries?limit=7{from}")).await.is(200).json();
             let keys = list["entries"].as_array().unwrap().iter().map(|entry| entry["key"].to_string());
@@ -242,7 +247,8 @@ async fn a_purge_of_what_there_is_not_says_what_there_is() {
         (json!({ "all": false }), 400, "all is true"),
         (json!({ "route": "sellers", "all": true }), 400, "expected"),
         (json!({ "rout": "sellers" }), 400, "unknown variant"),
-        (json!([]), 400, "expected"),
+        (json!([]), 400, "a JSON object"),
+        (json!("all"), 400, "a JSON object"),
     ] {
         let said = Operator(&bench).post("/purge", &order).await.is(status).json()["detail"].to_string();
         assert!(said.contains(word), "{order}: {said}");
@@ -290,6 +296,10 @@ async fn a_refresh_fetches_anew_with_the_token_it_is_given() {
         (json!({ "key": "cat_sellers_all", "token": "nobody's" }), 502),
         (json!({ "key": "cat_sellers_all" }), 502),
         (json!({ "key": "cat_sellers_all", "token": "a\nb" }), 400),
+        (json!({ "key": "cat_sellers_all", "token": "a b" }), 400),
+        (json!({ "key": "cat_sellers_all", "token": "\u{e9}" }), 400),
+        (json!({ "key": "cat_sellers_all", "token": "" }), 400),
+        (json!(["cat_sellers_all", token]), 400),
         (json!({ "token": token }), 400),
         (json!({ "key": "cat_sellers_all", "tokens": token }), 400),
     ] {
@@ -329,15 +339,55 @@ async fn a_page_of_another_site_purges_nothing() {
     bench.get(SELLERS).await.is(200);
     let order = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "cross-site")];
     Operator(&bench).ask("POST", "/purge", &order, "{\"all\":true}").await.is(403);
-    let rebound = format!(
-        "POST /purge HTTP/1.1\r\nHost: rebound.example\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{}",
-        "{\"all\":true}"
-    );
-    let stream = tokio::net::TcpStream::connect(Operator(&bench).address()).await.expect("a connection");
-    let mut wire = crate::forwarding::wire::Wire::of(stream);
-    wire.say(rebound).await;
-    wire.head().await.is(403);
+    let twice = [order[0], ("Sec-Fetch-Site", "same-origin"), order[1]];
+    Operator(&bench).ask("POST", "/purge", &twice, "{\"all\":true}").await.is(403);
+    purging(&bench, "1.1", b"Host: rebound.example\r\n").await.is(403);
     bench.get(SELLERS).await.came("hit");
+}
+
+#[tokio::test]
+async fn who_says_no_host_or_more_than_one_purges_nothing() {
+    let bench = bench(None).await;
+    bench.get(SELLERS).await.is(200);
+    let hosts: [&[u8]; 4] = [
+        b"",
+        b"Host: rebound.example\r\nHost: rebound.example\r\n",
+        b"Host: localhost\r\nHost: rebound.example\r\n",
+        b"Host: rebound\xe9.example\r\n",
+    ];
+    for host in hosts {
+        let head = purging(&bench, "1.1", host).await;
+        assert_eq!(head.is(400).field("content-type"), Some("application/problem+json"));
+    }
+    bench.get(SELLERS).await.came("hit");
+    // Before HTTP/1.1 nobody had to.
+    purging(&bench, "1.0", b"").await.is(200);
+}
+
+/// The head of the answer to a purge of all that is said with these fields, byte for byte.
+async fn purging(bench: &Bench, version: &str, fields: &[u8]) -> Head {
+    let stream = TcpStream::connect(Operator(bench).address()).await.expect("a connection");
+    let mut wire = Wire::of(stream);
+    wire.say(format!("POST /purge HTTP/{version}\r\n")).await;
+    wire.say(fields).await;
+    wire.say("Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"all\":true}").await;
+    wire.head().await
+}
+
+#[tokio::test]
+async fn its_document_demands_a_token_where_there_is_one() {
+    for (token, security) in [(None, json!([])), (Some(TOKEN), json!([{ "token": [] }]))] {
+        let bench = Setup::new().administered(token).start().await;
+        let said = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let document = Operator(&bench)
+            .ask("GET", "/openapi.json", &[("Authorization", &said)], "")
+            .await
+            .is(200)
+            .json();
+        assert_eq!(document["security"], security);
+        assert_eq!(document["paths"]["/livez"]["get"]["security"], json!([]), "health is for everybody");
+        assert!(document["paths"]["/"]["get"].is_object(), "all paths stand there");
+    }
 }
 
 #[tokio::test]
