@@ -41,7 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const OPENAPI: &str = include_str!("admin/openapi.json");
 /// How the document demands the token, and what stands there where there is none.
 const SECURITY: [&str; 2] = [r#""security": [{ "token": [] }]"#, r#""security": []"#];
-/// The same for who looks by hand.
+/// What the paths take and answer, for who looks by hand.
 const OVERVIEW: &str = "\
 catproxy, for its operator (/openapi.json has the details)
 

@@ -392,7 +392,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 fn store(config: &Config, dialler: Dialler) -> Result<Store, UnusableStore> {
     let most = config.store.max_entry_bytes;
     Ok(match &config.store.kind {
-        StoreKind::Redis(url) => Store::Redis(Box::new(Redis::new(url.reveal(), most, dialler)?)),
+        StoreKind::Redis(url) => {
+            let ca_file = config.store.ca_file.as_deref();
+            Store::Redis(Box::new(Redis::new(url.reveal(), ca_file, most, dialler)?))
+        }
         StoreKind::Memory { max_bytes } => Store::Memory(Arc::new(Memory::new(*max_bytes, most))),
         StoreKind::Absent => Store::Absent,
     })
@@ -423,7 +426,7 @@ impl Shared {
 /// The configured store cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("store")]
-pub struct UnusableStore(#[from] redis::UnusableUrl);
+pub struct UnusableStore(#[from] redis::UnusableRedis);
 
 #[cfg(test)]
 mod tests {

@@ -133,6 +133,8 @@ impl Upstream {
 pub struct Store {
     /// Which store.
     pub kind: StoreKind,
+    /// PEM file of certificate authorities for a Redis with TLS, in place of the system's.
+    pub ca_file: Option<PathBuf>,
     /// Every key begins with it; not empty.
     pub prefix: String,
     /// What all store work of one request may take together.

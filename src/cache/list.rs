@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Cache, Shared,
-    entry::{self, Label},
-    fault::Fault,
-    generation::Generation,
-    store::Store,
-};
+use super::{Cache, Shared, entry, fault::Fault, generation::Generation, snapshot::Found, store::Store};
 use crate::{classify::key, deadline::Deadline};
 
 /// An operator waits longer than a client.
@@ -55,17 +49,6 @@ impl From<Fault> for Unlisted {
     fn from(fault: Fault) -> Self {
         Self::Store(fault.text())
     }
-}
-
-/// What a store says of a key.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// With the prefix.
-    pub(super) key: String,
-    pub(super) bytes: u64,
-    /// `None`: for ever.
-    pub(super) left: Option<Duration>,
-    pub(super) label: Option<Label>,
 }
 
 impl<E> Cache<E> {

@@ -13,8 +13,7 @@ use super::{
     entry::{Entry, Garbled, Label, Shape, weight},
     fault::Fault,
     generation::Generation,
-    list::Found,
-    snapshot::{Keys, Snapshot, Stored},
+    snapshot::{Found, Keys, Snapshot, Stored},
 };
 use crate::bounded::{self, Bounded, Size};
 

@@ -11,7 +11,8 @@ mod server;
 mod tracking;
 
 use std::{
-    fmt,
+    fmt, fs,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +21,10 @@ use std::{
 };
 
 use bb8_redis::bb8;
-use redis::{Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value, aio::ConnectionLike as _};
+use redis::{
+    Client, ConnectionAddr, ErrorKind, Pipeline, RedisError, ServerErrorKind, TlsCertificates, Value,
+    aio::ConnectionLike as _,
+};
 
 use self::{
     connector::{Connector, Handle},
@@ -65,14 +69,20 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    /// A store at `url`; connects when it is first asked, or by [`Redis::greet`].
+    /// A store at `url`, whose certificate, where it has one, is of an authority in `ca_file` or else of the system's;
+    /// connects when it is first asked, or by [`Redis::greet`].
     ///
     /// # Errors
-    /// Where the URL is not a Redis URL; the text does not repeat it.
-    pub(super) fn new(url: &str, max_entry_bytes: usize, dialler: Dialler) -> Result<Self, UnusableUrl> {
+    /// Where the URL is not a Redis URL, which the text does not repeat, or the file is of no use.
+    pub(super) fn new(
+        url: &str,
+        ca_file: Option<&Path>,
+        max_entry_bytes: usize,
+        dialler: Dialler,
+    ) -> Result<Self, UnusableRedis> {
         // The redis crate brings rustls without a provider; a second call finds the first one's and leaves it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::open(url).map_err(|error| UnusableUrl(error.kind()))?;
+        let client = client(url, ca_file)?;
         let connector = Connector::new(Server { client, dialler });
         Ok(Self {
             pool: pool(connector.clone()),
@@ -307,10 +317,32 @@ async fn probe(connector: &Connector) -> bool {
     matches!(Deadline::after(CONNECT_TIMEOUT).within(asked).await, Ok(Ok(())))
 }
 
-/// Why a URL cannot be used; the URL itself may hold a password and is not repeated.
+/// Who speaks with the server at this URL. Authorities are of use only where that is by TLS.
+fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, UnusableRedis> {
+    let client = Client::open(url).map_err(|error| UnusableRedis::Url(error.kind()))?;
+    let ConnectionAddr::TcpTls { .. } = client.get_connection_info().addr() else { return Ok(client) };
+    let Some(file) = ca_file else { return Ok(client) };
+    let unusable = |why: String| UnusableRedis::CaFile { file: file.display().to_string(), why };
+    let authorities = fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(authorities) };
+    Client::build_with_tls(url, certificates).map_err(|error| unusable(error.to_string()))
+}
+
+/// Why a Redis cannot be used; its URL may hold a password and is not repeated.
 #[derive(Debug, thiserror::Error)]
-#[error("not a usable Redis URL ({0:?})")]
-pub struct UnusableUrl(ErrorKind);
+pub enum UnusableRedis {
+    /// The URL.
+    #[error("not a usable Redis URL ({0:?})")]
+    Url(ErrorKind),
+    /// The file of certificate authorities.
+    #[error("store.ca-file {file}: {why}")]
+    CaFile {
+        /// Its path.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
 
 fn fault_of(error: &RedisError) -> Fault {
     match error.kind() {

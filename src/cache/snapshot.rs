@@ -1,9 +1,9 @@
-//! What one look into a store asks for and finds.
+//! What one look into a store asks for and finds, and what a list of what is in it says.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    entry::{Entry, Garbled},
+    entry::{Entry, Garbled, Label},
     generation::Generation,
 };
 
@@ -34,4 +34,15 @@ pub(super) enum Stored {
     Entry(Arc<Entry>, Duration),
     /// Something else.
     Garbled(Garbled),
+}
+
+/// What a store says of a key.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// With the prefix.
+    pub(super) key: String,
+    pub(super) bytes: u64,
+    /// `None`: for ever.
+    pub(super) left: Option<Duration>,
+    pub(super) label: Option<Label>,
 }

@@ -66,6 +66,7 @@ pub(super) struct RawUpstream {
 pub(super) struct RawStore {
     pub(super) kind: Option<Text>,
     pub(super) redis_url: Option<Text>,
+    pub(super) ca_file: Option<Text>,
     pub(super) prefix: Option<Text>,
     pub(super) budget: Option<Text>,
     pub(super) max_entry_bytes: Option<Text>,
@@ -262,6 +263,7 @@ impl RawStore {
         let raw = Self {
             kind: section.text("kind", "\"redis\" or \"memory\"", problems),
             redis_url: section.text("redis-url", "a URL such as \"redis://127.0.0.1:6379\"", problems),
+            ca_file: section.text("ca-file", "a file's path", problems),
             prefix: section.text("prefix", "a text such as \"cat_\"", problems),
             budget: section.text("budget", DURATION, problems),
             max_entry_bytes: section.text("max-entry-bytes", BYTES, problems),

@@ -36,4 +36,5 @@ mod support;
 mod time;
 mod tokens;
 mod too_large;
+mod ways;
 mod writes;

@@ -10,7 +10,7 @@ use crate::{
         entry::{LABEL_BYTES, Label},
         fault::Fault,
         generation::Generation,
-        list::Found,
+        snapshot::Found,
     },
     deadline::Deadline,
 };

@@ -94,12 +94,17 @@ pub(super) fn store(
     problems: &mut Problems,
 ) -> (Store, Duration) {
     let kind = store_kind(&raw, url, problems);
+    let ca_file = raw.ca_file.as_ref().and_then(|file| super::ca_file(file, problems));
+    if matches!(kind, StoreKind::Memory { .. }) {
+        of_no_use(raw.ca_file.iter().map(named), "only with kind = \"redis\"", problems);
+    }
     let near = near(&raw, &kind, problems);
     let prefix = choose(raw.prefix, prefix, problems, |text, problems| {
         problems.parse(text, "a prefix such as \"cat_\"", check_prefix)
     });
     let store = Store {
         near,
+        ca_file,
         page_bytes: limits::bytes(raw.page_bytes.as_ref(), 32 * MIB, 0..=64 * GIB, problems),
         kind,
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
