@@ -281,20 +281,11 @@ impl Classifier {
     /// A target that asks for the collection under this key, without the prefix: for a page of one item, the first.
     #[must_use]
     pub fn target_of(&self, key: &str) -> Option<String> {
-        let found = |route: &Arc<Route>| Some((Arc::clone(route), key::parameters_of(&route.key, key)?));
-        let (route, parameters) = self.routes.iter().find_map(found)?;
-        let mut values = parameters.iter().map(String::as_str);
-        let mut target = route.path.fill(values.by_ref().take(route.path.parameters().count()));
-        let named = route.query.iter().map(String::as_str).zip(values);
-        let paged = matches!(route.kind, RouteKind::List { .. });
-        let page = [(PAGE_NUMBER, "1"), (PAGE_SIZE, "1")].into_iter().filter(|_| paged);
-        for (place, (name, value)) in named.chain(page).enumerate() {
-            target.push(if place == 0 { '?' } else { '&' });
-            target.push_str(name);
-            target.push('=');
-            target.push_str(value);
-        }
-        Some(target)
+        self.routes.iter().find_map(|route| {
+            let parameters = key::parameters_of(&route.key, key)?;
+            let paged = matches!(route.kind, RouteKind::List { .. });
+            Some(target(route, &parameters, paged.then_some(PageAsked { number: 1, size: 1 })))
+        })
     }
 
     fn read(&self, uri: &Uri, fields: &HeaderMap, body: bool) -> Result<Read, Reason> {
@@ -417,6 +408,30 @@ fn understand(index: usize, route: &Arc<Route>, path: &[&str], query: Option<&st
     }
     let key = key::key_of(&route.key, &parameters);
     Ok(Asked { index, route: Arc::clone(route), parameters, key, page })
+}
+
+/// The plain target that asks for what these parameters name, in the order of [`Asked::parameters`]: a page of it, or the
+/// object itself.
+#[must_use]
+pub fn target(route: &Route, parameters: &[String], page: Option<PageAsked>) -> String {
+    let mut values = parameters.iter().map(String::as_str);
+    let mut target = route.path.fill(values.by_ref().take(route.path.parameters().count()));
+    let mut separator = '?';
+    let mut add = |name: &str, value: &str| {
+        target.push(separator);
+        target.push_str(name);
+        target.push('=');
+        target.push_str(value);
+        separator = '&';
+    };
+    for (name, value) in route.query.iter().zip(values) {
+        add(name, value);
+    }
+    if let Some(PageAsked { number, size }) = page {
+        add(PAGE_NUMBER, &number.to_string());
+        add(PAGE_SIZE, &size.to_string());
+    }
+    target
 }
 
 /// The weight that the parameter `q=…` names (RFC 9110 section 12.4.2); `None` where it is none.

@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::{
-    classify::Read,
+    classify::{PageAsked, Read, target},
     config::{self, Config, RouteKind},
     deadline::{Deadline, Elapsed},
     page::Collection,
@@ -155,7 +155,13 @@ impl Filler {
             if read.route.kind == RouteKind::Single {
                 return self.object(read, authorization).await.map(|_| None);
             }
-            let page = self.fetch(&read.route, &target(read, Some((1, 1))), authorization).await?;
+            let page = self
+                .fetch(
+                    &read.route,
+                    &target(&read.route, &read.parameters, Some(PageAsked { number: 1, size: 1 })),
+                    authorization,
+                )
+                .await?;
             page.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
         };
         Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)))
@@ -176,7 +182,8 @@ impl Filler {
     }
 
     async fn object(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
-        let object = self.fetch(&read.route, &target(read, None), authorization).await?;
+        let object =
+            self.fetch(&read.route, &target(&read.route, &read.parameters, None), authorization).await?;
         self.count_absent(read, &object.absent);
         Ok(Collection { text: object.text.into(), items: object.items, total: 1, kept_from: None })
     }
@@ -206,7 +213,8 @@ impl Filler {
         number: u32,
         authorization: Option<&str>,
     ) -> Result<ProjectedPage, FillError> {
-        let target = target(read, Some((number, self.0.limits.page_size)));
+        let target =
+            target(&read.route, &read.parameters, Some(PageAsked { number, size: self.0.limits.page_size }));
         let page = self.fetch(&read.route, &target, authorization).await?;
         self.0.telemetry.route(&read.route.name).page();
         Ok(page)
@@ -221,28 +229,4 @@ impl Filler {
 
 fn unfit(why: &dyn std::fmt::Display) -> FillError {
     FillError::Unfit(why.to_string().into())
-}
-
-/// Path and query of our own request: a page of so many items, or the object itself.
-fn target(read: &Read, page: Option<(u32, u32)>) -> String {
-    let route = &read.route;
-    let in_path = read.parameters.len().saturating_sub(route.query.len());
-    let (path, query) = read.parameters.split_at(in_path);
-    let mut target = route.path.fill(path.iter().map(String::as_str));
-    let mut separator = '?';
-    let mut add = |name: &str, value: &str| {
-        target.push(separator);
-        target.push_str(name);
-        target.push('=');
-        target.push_str(value);
-        separator = '&';
-    };
-    for (name, value) in route.query.iter().zip(query) {
-        add(name, value);
-    }
-    if let Some((number, size)) = page {
-        add("PageNumber", &number.to_string());
-        add("PageSize", &size.to_string());
-    }
-    target
 }

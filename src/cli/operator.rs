@@ -57,7 +57,7 @@ pub struct Purge {
 /// Shows how the proxy is; fails where it takes no requests, or cannot be asked.
 pub(super) fn status(status: &Status, environment: Environment<'_>) -> ExitCode {
     asked(&status.listener, environment, async |client| {
-        let (_, text) = client.get("/status").await?;
+        let text = client.get("/status").await?;
         let seen = shown::Status::read(&text).ok_or_else(|| client.unfit())?;
         let told = if status.json { text.trim_end().to_owned() } else { seen.told(client.url()) };
         Ok((told, seen.ready))
@@ -72,10 +72,9 @@ pub(super) fn purge(purge: &Purge, environment: Environment<'_>) -> ExitCode {
         (None, None) => json!({ "all": true }),
     };
     asked(&purge.listener, environment, async |client| {
-        let (status, text) = client.post("/purge", order.to_string()).await?;
-        let told = shown::purged(&text).ok_or_else(|| client.unfit())?;
+        let text = client.post("/purge", order.to_string()).await?;
         // What the store has not acknowledged is done, here.
-        Ok((told, status.is_success()))
+        Ok((shown::purged(&text).ok_or_else(|| client.unfit())?, true))
     })
 }
 

@@ -88,15 +88,11 @@ impl Client {
         Trouble::Unfit(self.url.clone())
     }
 
-    pub(super) async fn get(&self, path: &'static str) -> Result<(StatusCode, String), Trouble> {
+    pub(super) async fn get(&self, path: &'static str) -> Result<String, Trouble> {
         self.ask(Method::GET, path, RequestBody::empty(), 0).await
     }
 
-    pub(super) async fn post(
-        &self,
-        path: &'static str,
-        json: String,
-    ) -> Result<(StatusCode, String), Trouble> {
+    pub(super) async fn post(&self, path: &'static str, json: String) -> Result<String, Trouble> {
         let length = json.len();
         self.ask(Method::POST, path, RequestBody::own(Bytes::from(json)), length).await
     }
@@ -107,7 +103,7 @@ impl Client {
         path: &'static str,
         body: RequestBody,
         length: usize,
-    ) -> Result<(StatusCode, String), Trouble> {
+    ) -> Result<String, Trouble> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = http::Uri::from_static(path);
@@ -121,7 +117,7 @@ impl Client {
         let answered = Deadline::after(PATIENCE).within(self.answer(request)).await;
         let (status, text) = answered.unwrap_or_else(|_| Err(Trouble::Late(self.url.clone())))?;
         if status.is_success() {
-            return Ok((status, text));
+            return Ok(text);
         }
         Err(Trouble::Refused(self.url.clone(), refused(status, &text)))
     }
