@@ -36,7 +36,7 @@ use jiff::{civil::Date, tz::TimeZone};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Told};
+pub use self::{entry::Entry, flight::Flight, land::Landed, look::Hit, near::Told, redis::Standing};
 use self::{
     fault::Fault,
     flight::{FlightId, Flights, Wanted},
@@ -65,7 +65,7 @@ use crate::{
 pub struct Cache<E> {
     shared: Arc<Shared>,
     flights: Flights<Landed, E>,
-    following: OnceLock<AbortOnDropHandle<()>>,
+    attending: OnceLock<AbortOnDropHandle<()>>,
 }
 
 struct Shared {
@@ -159,17 +159,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             failed: Pauses::of(RETRY_PAUSE),
             unrenewed: Pauses::of(RETRY_PAUSE),
         });
-        Self { shared, flights: Flights::default(), following: OnceLock::new() }
+        Self { shared, flights: Flights::default(), attending: OnceLock::new() }
     }
 
     /// Connects to the store, so that the first request need not, and follows what it says of its keys until
     /// the cache is dropped.
     pub async fn greet(&self) {
         if let Store::Redis(redis) = &self.shared.store {
-            if let Some(near) = &self.shared.near {
-                let follow = || redis.follow(&self.shared.prefix, Arc::clone(near));
-                self.following.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(follow())));
-            }
+            let attend = || redis.attend(&self.shared.prefix, self.shared.near.clone());
+            self.attending.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(attend())));
             redis.greet().await;
         }
     }
@@ -178,8 +176,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     #[must_use]
     pub fn health(&self) -> StoreHealth {
         match &self.shared.store {
-            Store::Redis(redis) if redis.is_away() => StoreHealth::Away,
-            Store::Redis(_) => StoreHealth::Redis,
+            Store::Redis(redis) => match redis.standing() {
+                Standing { nodes, away } if away == nodes => StoreHealth::Away,
+                Standing { away: 0, .. } => StoreHealth::Redis,
+                Standing { .. } => StoreHealth::Partly,
+            },
             Store::Memory(_) => StoreHealth::Memory,
             Store::Absent => StoreHealth::Absent,
         }
@@ -193,7 +194,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             if let Store::Memory(memory) = &self.shared.store { memory.size() } else { Size::default() };
         CacheState {
             health: self.health(),
-            followed: near.map(|near| near.is_live(Instant::now())),
+            followed: near.map(|near| self.shared.store.is_followed(near)),
+            servers: self.shared.store.servers(),
             copies: near.map(|near| near.size()).unwrap_or_default(),
             entries: memory,
             flights: self.flights.count(),
@@ -354,6 +356,8 @@ const UNSTORED_JOINING: Duration = Duration::from_millis(900);
 pub enum StoreHealth {
     /// A Redis that answers, as far as is known.
     Redis,
+    /// A Redis of whose servers some do not; others have keys, too.
+    Partly,
     /// A Redis that does not.
     Away,
     /// This process's memory.
@@ -369,6 +373,8 @@ pub struct CacheState {
     pub health: StoreHealth,
     /// Whether copies may be served, as the store says what changes; `None` where none are kept.
     pub followed: Option<bool>,
+    /// The servers of the store that have keys, and those of them that are away.
+    pub servers: Standing,
     /// Copies of what is in Redis.
     pub copies: Size,
     /// Entries of the memory store.
@@ -394,7 +400,7 @@ fn store(config: &Config, dialler: Dialler) -> Result<Store, UnusableStore> {
     Ok(match &config.store.kind {
         StoreKind::Redis(url) => {
             let ca_file = config.store.ca_file.as_deref();
-            Store::Redis(Box::new(Redis::new(url.reveal(), ca_file, most, dialler)?))
+            Store::Redis(Box::new(Redis::new(url.reveal(), ca_file, most, &dialler)?))
         }
         StoreKind::Memory { max_bytes } => Store::Memory(Arc::new(Memory::new(*max_bytes, most))),
         StoreKind::Absent => Store::Absent,

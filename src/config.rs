@@ -6,7 +6,7 @@ pub mod jwks;
 pub mod pattern;
 pub mod profile;
 mod raw;
-mod redis_url;
+pub(crate) mod redis_url;
 pub mod report;
 pub mod secret;
 mod summary;

@@ -37,6 +37,9 @@ fn readiness(subject: &dyn Subject, ready: bool) -> Map<String, Value> {
     }
     reasons.extend(match store {
         "away" => Some("Redis is away: lists come from the upstream until it is back"),
+        "partly" => {
+            Some("a server of the Redis Cluster is away: the lists of its keys come from the upstream")
+        }
         "absent" => Some("the Redis URL is not usable: lists come from the upstream"),
         _ => None,
     });
@@ -50,6 +53,7 @@ fn readiness(subject: &dyn Subject, ready: bool) -> Map<String, Value> {
 fn store(proxy: &Proxy) -> &'static str {
     match proxy.store_health() {
         StoreHealth::Redis => "redis",
+        StoreHealth::Partly => "partly",
         StoreHealth::Away => "away",
         StoreHealth::Memory => "memory",
         StoreHealth::Absent => "absent",

@@ -13,7 +13,7 @@ use prometheus_client::{
 use super::{Subject, answer::problem, process::Process};
 use crate::{
     body::Body,
-    cache::StoreHealth,
+    cache::{Standing, StoreHealth},
     proxy::operate::Moment,
     telemetry::{
         Telemetry,
@@ -159,12 +159,16 @@ impl Scrape {
         let times = [(Labels::new(), self.telemetry.store_times())];
         sheet.times("catproxy_store_operation_duration", "How long the store took", times)?;
         let cache = &self.moment.cache;
-        let up = matches!(cache.health, StoreHealth::Redis | StoreHealth::Memory);
+        let up = matches!(cache.health, StoreHealth::Redis | StoreHealth::Partly | StoreHealth::Memory);
         sheet.gauge(
             "catproxy_store_up",
             "1: the store answers; 0: the breaker is open, or there is none",
             up.into(),
         )?;
+        let Standing { nodes, away } = cache.servers;
+        let servers = [("answers", nodes.saturating_sub(away)), ("away", away)];
+        let servers = servers.map(|(state, count)| (labels([("state", state)]), count as u64));
+        sheet.gauges("catproxy_store_servers", "Redis servers that have keys of ours", None, servers)?;
         let help = "1: Redis tells of every change, so copies in the process may be served; 0: it does not";
         cache
             .followed

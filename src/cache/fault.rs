@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Refused,
     /// It is there and cannot serve yet: loading, or a replica without its master.
     Unready,
+    /// The key is on another server of the Cluster than was thought.
+    Moved,
     /// The entry is larger than an entry may be.
     TooLarge,
     /// No random bytes for a token, or text that is not JSON: our own failure.
@@ -40,6 +42,7 @@ impl Fault {
             Self::Connection => "connection",
             Self::Refused => "refused",
             Self::Unready => "unready",
+            Self::Moved => "moved",
             Self::TooLarge => "too-large",
             Self::Internal => "internal",
         }
@@ -54,6 +57,7 @@ impl Fault {
             Self::Connection => "no connection",
             Self::Refused => "refused (full, read-only, or without the right)",
             Self::Unready => "not ready",
+            Self::Moved => "on another server now",
             Self::TooLarge => "entry too large",
             Self::Internal => "internal failure",
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Cache, Shared, entry, fault::Fault, generation::Generation, snapshot::Found, store::Store};
+use super::{
+    Cache, Shared, entry, fault::Fault, generation::Generation, redis::Place, snapshot::Found, store::Store,
+};
 use crate::{classify::key, deadline::Deadline};
 
 /// An operator waits longer than a client.
@@ -61,11 +63,11 @@ impl<E> Cache<E> {
         let generations: Vec<_> = shared.routes.iter().map(|route| route.generation_key.clone()).collect();
         let (found, next, present) = match &shared.store {
             Store::Redis(redis) => {
-                let from = from.map_or(Ok(0), |from| from.parse().map_err(|_| Unlisted::Place))?;
+                let from = from.map_or(Some(Place::default()), Place::read).ok_or(Unlisted::Place)?;
                 let (keys, next) = shared.asked("list", redis.scan(&shared.prefix, from, most, by)).await?;
                 let keys = keys.into_iter().filter(|key| !generations.contains(key)).collect();
                 let (found, present) = shared.asked("list", redis.found(keys, &generations, by)).await?;
-                (found, (next != 0).then(|| next.to_string()), present)
+                (found, next.map(|next| next.to_string()), present)
             }
             Store::Memory(memory) => {
                 let (found, next) = memory.list(from, most);

@@ -11,6 +11,7 @@ use super::{
     entry::{Entry, Garbled},
     generation::Generation,
     memory::Memory,
+    near::Giver,
     snapshot::{Snapshot, Stored},
     void::RouteState,
 };
@@ -58,7 +59,7 @@ impl Shared {
             return without;
         };
         if let Some(generation) = snapshot.generation {
-            return self.seen(read, state, generation, snapshot.entry, without);
+            return self.seen(read, state, generation, snapshot.entry, snapshot.givers, without);
         }
         let established =
             self.asked("establish", self.store.establish(&keys, state.generation_life, by)).await;
@@ -72,8 +73,8 @@ impl Shared {
         if state.is_void() {
             return None;
         }
-        let Snapshot { generation, entry } = memory.look(&self.keys(&read.key, state), &state.shape);
-        Some(self.seen(read, state, generation?, entry, without))
+        let Snapshot { generation, entry, givers } = memory.look(&self.keys(&read.key, state), &state.shape);
+        Some(self.seen(read, state, generation?, entry, givers, without))
     }
 
     /// What was found under this generation. `without` was noted before.
@@ -83,13 +84,14 @@ impl Shared {
         state: &RouteState,
         generation: Generation,
         entry: Stored,
+        givers: Option<[Giver; 2]>,
         without: Look,
     ) -> Look {
         let hit = match entry {
             Stored::Entry(entry, remaining) if entry.generation == generation => {
                 let age = Age::now(entry.age(read.route.life(), remaining, self.clock.now_ms()));
-                if let (Some(near), Some(stamp)) = (&self.near, without.stamp) {
-                    near.keep(&read.key, &entry, age, stamp);
+                if let (Some(near), Some(stamp), Some(givers)) = (&self.near, without.stamp, &givers) {
+                    near.keep(&read.key, &entry, age, stamp, givers);
                 }
                 self.valid(read, Hit { entry, age, near: false })
             }

@@ -72,7 +72,7 @@ impl Memory {
             Some(kept) => Stored::Entry(kept.entry, kept.until - now),
             None => Stored::Nothing,
         };
-        Snapshot { generation, entry }
+        Snapshot { generation, entry, givers: None }
     }
 
     /// How much it holds.

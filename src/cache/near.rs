@@ -30,6 +30,8 @@ use crate::bounded::{self, Bounded, Size};
 const REMEMBERED: usize = 64;
 /// Keys that share a counter are dropped together; more counters than keys would serve nobody.
 const SLOTS: usize = 1024;
+/// As many numbers as servers can have.
+const SERVERS: usize = 256;
 
 /// The copies of a process.
 pub(super) struct Near {
@@ -44,11 +46,27 @@ pub(super) struct Near {
     routes: Vec<AtomicU64>,
     slots: Vec<AtomicU64>,
     base: Instant,
-    /// Until when copies may be served, in nanoseconds after `base`; 0: not now.
-    lease: AtomicU64,
-    /// Of the server that the lease is about.
-    run_id: RwLock<Option<Arc<str>>>,
+    /// By the numbers of the servers.
+    leases: [Lease; SERVERS],
     told: watch::Sender<Told>,
+}
+
+/// For how long it is certain that what a server says of its keys has arrived here.
+#[derive(Default)]
+struct Lease {
+    /// In nanoseconds after the base; 0: not now.
+    until: AtomicU64,
+    /// Of the server that it is about.
+    run_id: RwLock<Option<Arc<str>>>,
+}
+
+/// A server that has given something that was read, and its process then.
+#[derive(Clone, Debug)]
+pub(super) struct Giver {
+    /// No other server has this number at the time.
+    pub(super) node: u8,
+    /// Of the process.
+    pub(super) run_id: Arc<str>,
 }
 
 /// What the store has said of its keys, unasked.
@@ -97,6 +115,8 @@ struct Copied {
     stamp: Stamp,
     /// When it was read from the store.
     read: Instant,
+    /// The servers of its generation's key and of its own.
+    givers: [u8; 2],
 }
 
 #[derive(Clone)]
@@ -122,8 +142,7 @@ impl Near {
             era: AtomicU64::new(0),
             slots: counters(SLOTS),
             base: Instant::now(),
-            lease: AtomicU64::new(0),
-            run_id: RwLock::default(),
+            leases: std::array::from_fn(|_| Lease::default()),
             told: watch::Sender::default(),
         }
     }
@@ -141,31 +160,48 @@ impl Near {
     /// A copy that may be served now, if nothing has changed before this `stamp` was read.
     pub(super) fn find(&self, key: &str, stamp: Stamp) -> Option<(Arc<Entry>, Age)> {
         let now = Instant::now();
-        if !self.is_live(now) {
-            return None;
-        }
         let copied = self.copies.get(key)?;
-        let valid = copied.stamp == stamp && now < copied.read + self.limit;
+        let live = copied.givers.iter().all(|giver| self.is_leased(*giver, now));
+        let valid = live && copied.stamp == stamp && now < copied.read + self.limit;
         valid.then_some((copied.entry, copied.age))
     }
 
-    /// Keeps what the store has just given; `stamp` was read before it was asked. Nothing is kept without a
-    /// lease on the very server that gave it.
-    pub(super) fn keep(&self, key: &Arc<str>, entry: &Arc<Entry>, age: Age, stamp: Stamp) {
+    /// Keeps what the store has just given; `stamp` was read before it was asked. Nothing is kept without
+    /// leases on the very servers that gave generation and entry.
+    pub(super) fn keep(
+        &self,
+        key: &Arc<str>,
+        entry: &Arc<Entry>,
+        age: Age,
+        stamp: Stamp,
+        givers: &[Giver; 2],
+    ) {
         let now = Instant::now();
-        let same_server = || {
-            let run_id = self.run_id.read().unwrap_or_else(PoisonError::into_inner);
-            run_id.as_deref().is_some_and(|run_id| entry.generation.is_of(run_id))
+        let leased = |giver: &Giver| {
+            let lease = self.lease(giver.node);
+            let same = |run_id: &Option<Arc<str>>| run_id.as_ref() == Some(&giver.run_id);
+            let run_id = lease.map(|lease| lease.run_id.read().unwrap_or_else(PoisonError::into_inner));
+            run_id.is_some_and(|run_id| same(&run_id)) && self.is_leased(giver.node, now)
         };
-        if self.is_live(now) && same_server() {
-            let copied = Copied { entry: Arc::clone(entry), age, stamp, read: now };
+        if givers.iter().all(leased) {
+            let givers = [givers[0].node, givers[1].node];
+            let copied = Copied { entry: Arc::clone(entry), age, stamp, read: now, givers };
             self.copies.insert(Arc::clone(key), copied);
         }
     }
 
-    /// Whether copies may be served: the store has lately proved that its pushes arrive.
-    pub(super) fn is_live(&self, now: Instant) -> bool {
-        now < self.base + Duration::from_nanos(self.lease.load(Ordering::Acquire))
+    /// Whether copies of what this server has may be served: it has lately proved that its pushes arrive.
+    pub(super) fn is_live(&self, server: u8) -> bool {
+        self.is_leased(server, Instant::now())
+    }
+
+    fn is_leased(&self, server: u8, now: Instant) -> bool {
+        let until = self.lease(server).map_or(0, |lease| lease.until.load(Ordering::Acquire));
+        now < self.base + Duration::from_nanos(until)
+    }
+
+    fn lease(&self, server: u8) -> Option<&Lease> {
+        self.leases.get(usize::from(server))
     }
 
     /// How much they take.
@@ -201,18 +237,20 @@ impl Near {
         self.changed(None);
     }
 
-    /// Copies may be served until then: the server that runs as `run_id` has answered a heartbeat, and with it
-    /// everything that it pushed before has arrived.
-    pub(super) fn prolong(&self, until: Instant, run_id: &Arc<str>) {
-        let mut known = self.run_id.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::clone(run_id));
-        let lease = until.saturating_duration_since(self.base).as_nanos();
-        self.lease.store(u64::try_from(lease).unwrap_or(u64::MAX), Ordering::Release);
+    /// Copies of what this server has may be served until then: its process with this `run_id` has answered a
+    /// heartbeat, and with it everything that it pushed before has arrived.
+    pub(super) fn prolong(&self, server: u8, until: Instant, run_id: &Arc<str>) {
+        let Some(lease) = self.lease(server) else { return };
+        *lease.run_id.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(run_id));
+        let until = until.saturating_duration_since(self.base).as_nanos();
+        lease.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
     }
 
-    /// The connection on which pushes come is gone.
-    pub(super) fn lapse(&self) {
-        self.lease.store(0, Ordering::Release);
+    /// The connection on which this server's pushes come is gone.
+    pub(super) fn lapse(&self, server: u8) {
+        if let Some(lease) = self.lease(server) {
+            lease.until.store(0, Ordering::Release);
+        }
         self.clear();
     }
 
@@ -247,6 +285,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_millis(900);
     const LIMIT: Duration = Duration::from_secs(5);
+    /// That of the generation, and that of the entry.
+    const SERVERS_OF_TEST: [u8; 2] = [3, 4];
 
     struct Kept {
         near: Near,
@@ -270,7 +310,9 @@ mod tests {
         }
 
         fn prolong(&self) {
-            self.near.prolong(Instant::now() + LEASE, &self.run_id);
+            for server in SERVERS_OF_TEST {
+                self.near.prolong(server, Instant::now() + LEASE, &self.run_id);
+            }
         }
 
         fn stamp(&self) -> Stamp {
@@ -278,7 +320,8 @@ mod tests {
         }
 
         fn keep(&self, stamp: Stamp) {
-            self.near.keep(&self.key, &self.entry, Age::now(Duration::ZERO), stamp);
+            let givers = SERVERS_OF_TEST.map(|node| Giver { node, run_id: "run".into() });
+            self.near.keep(&self.key, &self.entry, Age::now(Duration::ZERO), stamp, &givers);
         }
 
         fn is_found(&self) -> bool {
@@ -294,7 +337,9 @@ mod tests {
             ("a write through this process", |near| near.void_route(0)),
             ("a fill of this process", |near| near.void_key("k")),
             ("a flush", Near::clear),
-            ("a connection that was lost", Near::lapse),
+            ("the loss of its generation's server", |near| near.lapse(3)),
+            ("the loss of its own server", |near| near.lapse(4)),
+            ("the loss of any server", |near| near.lapse(5)),
         ] {
             let kept = Kept::new();
             let before = kept.stamp();
@@ -332,10 +377,26 @@ mod tests {
         assert!(!kept.is_found(), "the limit counts from when it was read");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_served_only_while_both_its_servers_are_heard() {
+        for silent in SERVERS_OF_TEST {
+            let kept = Kept::new();
+            tokio::time::advance(LEASE / 2).await;
+            let heard = SERVERS_OF_TEST.into_iter().find(|server| *server != silent).unwrap();
+            kept.near.prolong(heard, Instant::now() + LEASE, &kept.run_id);
+            assert!(kept.is_found());
+            tokio::time::advance(LEASE / 2).await;
+            assert!(!kept.is_found(), "server {silent} says nothing any more");
+            kept.keep(kept.stamp());
+            kept.near.prolong(silent, Instant::now() + LEASE, &kept.run_id);
+            assert!(kept.is_found(), "it is as it was: what it said meanwhile has arrived");
+        }
+    }
+
     #[tokio::test]
     async fn nothing_is_kept_of_another_server_than_the_one_that_pushes() {
         let mut kept = Kept::new();
-        kept.near.lapse();
+        kept.near.lapse(4);
         kept.run_id = "another".into();
         kept.prolong();
         kept.keep(kept.stamp());

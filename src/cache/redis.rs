@@ -1,52 +1,53 @@
 //! The store in Redis. Never trusted, never waited for: every command is under the caller's budget, every
 //! failure is a [`Fault`], and after a few of them in a row nothing is sent until a probe succeeds.
 //!
-//! Connections are multiplexed. A caller takes one from the pool, clones its handle and gives it back at
-//! once, so that a slow command never holds a place.
+//! One server has all keys, or each server of a Cluster those of its slots; which, is looked up again where a server does
+//! not do its work. What is read of two servers needs no transaction: an entry carries the generation that it is of.
 
 mod connector;
 mod entries;
 mod listing;
+mod locate;
+mod node;
+mod relocate;
 mod server;
+mod topology;
 mod tracking;
 
 use std::{
-    fmt, fs,
+    collections::BTreeMap,
+    fmt,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use bb8_redis::bb8;
-use redis::{
-    Client, ConnectionAddr, ErrorKind, Pipeline, RedisError, ServerErrorKind, TlsCertificates, Value,
-    aio::ConnectionLike as _,
-};
+use futures_util::future::join_all;
+use redis::{ErrorKind, Pipeline, Value};
+use tokio::sync::watch;
 
+pub(super) use self::listing::Place;
 use self::{
-    connector::{Connector, Handle},
+    locate::Locator,
+    node::{Answer, Common, Node, Size},
+    relocate::Nodes,
     server::Server,
+    topology::Topology,
 };
 use super::{
-    breaker::Breaker,
     entry::{Entry, Shape},
     fault::Fault,
     generation::Generation,
-    home::Home,
-    near::Near,
+    near::{Giver, Near},
     snapshot::{Keys, Snapshot},
 };
 use crate::{
-    deadline::{Deadline, Elapsed},
+    config::redis_url::{self, Deployment},
+    deadline::Deadline,
     dial::Dialler,
     supervise,
 };
 
-/// Connections of a pool, all shared.
-const CONNECTIONS: u32 = 2;
 /// A token is far shorter: whatever else somebody put under a generation's key, no more of it is read.
 const TOKEN_BYTES: usize = 1024;
 /// An entry of so many bytes is written or read in less time than it takes to have that done elsewhere. What is larger
@@ -54,18 +55,16 @@ const TOKEN_BYTES: usize = 1024;
 const SMALL_BYTES: usize = 64 * 1024;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A server that is away may be replaced by another: who waits for it looks again after this.
+const BACK_LIMIT: Duration = Duration::from_secs(1);
 
-type Pool = bb8::Pool<Connector>;
-
-/// Entries in a Redis server.
+/// Entries in Redis.
 pub(super) struct Redis {
-    pool: Pool,
-    /// For large entries.
-    large: Pool,
-    connector: Connector,
-    breaker: Breaker,
+    topology: watch::Sender<Topology>,
+    common: Common,
+    /// Where the keys are is asked by this; `None`: one server has them for ever, or somebody is asking already.
+    moving: Mutex<Option<(Locator, Nodes)>>,
     max_entry_bytes: usize,
-    commands: AtomicU64,
 }
 
 impl Redis {
@@ -78,64 +77,116 @@ impl Redis {
         url: &str,
         ca_file: Option<&Path>,
         max_entry_bytes: usize,
-        dialler: Dialler,
+        dialler: &Dialler,
     ) -> Result<Self, UnusableRedis> {
         // The redis crate brings rustls without a provider; a second call finds the first one's and leaves it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(url, ca_file)?;
-        let connector = Connector::new(Server { client, dialler });
+        let common = Common::default();
+        let server = |url: &String| Server::new(url, ca_file, dialler.clone());
+        let servers = |urls: &[String]| urls.iter().map(server).collect::<Result<Vec<_>, _>>();
+        let (topology, moving) =
+            match redis_url::read(url).map_err(|_| UnusableRedis::Url(ErrorKind::InvalidClientConfig))? {
+                Deployment::One(url) => (Topology::of_one(Node::new(0, server(&url)?, common.clone())), None),
+                Deployment::Sentinels { sentinels, master, server: of_master } => {
+                    let locator = Locator::of_master(master, servers(&sentinels)?);
+                    (Topology::default(), Some((locator, Nodes::of(server(&of_master)?, common.clone()))))
+                }
+                Deployment::Cluster(seeds) => {
+                    let seeds = servers(&seeds)?;
+                    let template = seeds.first().cloned();
+                    let template = template.ok_or(UnusableRedis::Url(ErrorKind::InvalidClientConfig))?;
+                    let nodes = Nodes::of(template, common.clone());
+                    (Topology::default(), Some((Locator::of_cluster(seeds), nodes)))
+                }
+            };
         Ok(Self {
-            pool: pool(connector.clone()),
-            large: pool(connector.at(Home::here())),
-            connector,
-            breaker: Breaker::default(),
+            topology: watch::Sender::new(topology),
+            common,
+            moving: Mutex::new(moving),
             max_entry_bytes,
-            commands: AtomicU64::new(0),
         })
     }
 
-    /// Connects before the first request does. Where that fails the breaker opens at once, so that a
-    /// server that was never there costs no request anything.
+    /// Connects before the first request does.
     pub(super) async fn greet(&self) {
-        if !probe(&self.connector).await && self.breaker.open() {
-            self.report_away(Fault::Connection);
+        let mut topology = self.topology.subscribe();
+        let found = async {
+            let found = topology.wait_for(|topology| !topology.nodes().is_empty()).await;
+            found.map(|found| found.nodes().to_vec()).unwrap_or_default()
+        };
+        let nodes = Deadline::after(CONNECT_TIMEOUT).within(found).await.unwrap_or_default();
+        join_all(nodes.iter().map(|node| node.greet())).await;
+    }
+
+    /// Looks after the store until the task is dropped: where its keys are, and, for copies near, what it says of them.
+    pub(super) fn attend(
+        &self,
+        prefix: &str,
+        near: Option<Arc<Near>>,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (topology, doubted) = (self.topology.clone(), Arc::clone(&self.common.doubted));
+        let relocating = async move {
+            if let Some((locator, nodes)) = moving {
+                relocate::keep_found(locator, nodes, topology, doubted).await;
+            }
+        };
+        let (topology, prefix) = (self.topology.subscribe(), prefix.to_owned());
+        let following = async move {
+            if let Some(near) = near {
+                let follow = move || tracking::follow(topology.clone(), prefix.clone(), Arc::clone(&near));
+                supervise::until_done("following Redis", follow).await;
+            }
+        };
+        async move {
+            tokio::join!(relocating, following);
         }
     }
 
-    /// Follows the server's invalidations for the copies near, until the task is dropped.
-    pub(super) fn follow(&self, prefix: &str, near: Arc<Near>) -> impl Future<Output = ()> + Send + 'static {
-        let (server, prefix) = (self.connector.server.clone(), prefix.to_owned());
-        let follow = move || tracking::follow(server.clone(), prefix.clone(), Arc::clone(&near));
-        supervise::until_done("following Redis", follow)
+    /// Nodes, and how many of them are known not to answer. None were found: all that there may be are away.
+    pub(super) fn standing(&self) -> Standing {
+        let topology = self.topology.borrow();
+        let away = topology.nodes().iter().filter(|node| node.is_away()).count();
+        Standing { nodes: topology.nodes().len(), away }
     }
 
-    /// It is known not to answer.
-    pub(super) fn is_away(&self) -> bool {
-        self.breaker.is_open()
+    /// Whether what all nodes say of their keys arrives here.
+    pub(super) fn is_followed(&self, near: &Near) -> bool {
+        let topology = self.topology.borrow();
+        !topology.nodes().is_empty() && topology.nodes().iter().all(|node| near.is_live(node.number))
     }
 
-    /// Returns once the server may be asked again.
-    pub(super) async fn back(&self) {
-        self.breaker.closed().await;
+    /// Returns once it makes sense to ask for this key again.
+    pub(super) async fn back(&self, key: &str) {
+        let back = async {
+            match self.node(key) {
+                Ok(node) => node.back().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let _ = Deadline::after(BACK_LIMIT).within(back).await;
     }
 
     pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
         let small = SMALL_BYTES.min(self.max_entry_bytes);
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("GETRANGE").arg(&keys.generation).arg(0).arg(TOKEN_BYTES);
+        let (home, place) = (self.node(&keys.generation)?, self.node(&keys.entry)?);
+        let (mut token, mut pipeline) = (redis::pipe(), redis::pipe());
+        get_token(&mut token, &keys.generation);
         entries::get(&mut pipeline, &keys.entry, small);
-        let (run_id, mut replies) = self.ask(&self.pool, pipeline, by).await?;
-        let generation = match replies.drain(..1.min(replies.len())).next() {
-            Some(Value::BulkString(bytes)) => Generation::read(&bytes, &run_id),
-            _ => None,
-        };
-        if matches!(replies.first(), Some(Value::BulkString(bytes)) if bytes.len() > small) {
+        let (token, mut entry) = ask_both(&home, token, &place, pipeline, Size::Small, by).await?;
+        let generation = read_token(token.replies.first(), &token.run_id);
+        if matches!(entry.replies.first(), Some(Value::BulkString(bytes)) if bytes.len() > small) {
             let mut pipeline = redis::pipe();
             // Whatever somebody put there: no more than an entry may have is read. Cut off, it does not decode.
             entries::get(&mut pipeline, &keys.entry, self.max_entry_bytes);
-            replies = self.ask(&self.large, pipeline, by).await?.1;
+            entry = place.ask(Size::Large, &pipeline, by).await?;
         }
-        Ok(Snapshot { generation, entry: entries::got(replies, shape).await })
+        let givers = [
+            Giver { node: home.number, run_id: token.run_id },
+            Giver { node: place.number, run_id: entry.run_id },
+        ];
+        let entry = entries::got(entry.replies, shape).await;
+        Ok(Snapshot { generation, entry, givers: Some(givers) })
     }
 
     pub(super) async fn establish(
@@ -147,14 +198,15 @@ impl Redis {
         let set_and_read = |token: &Generation| {
             let mut pipeline = redis::pipe();
             pipeline.cmd("SET").arg(key).arg(token.as_str()).arg("NX").arg("PX").arg(milliseconds(life));
-            pipeline.cmd("GETRANGE").arg(key).arg(0).arg(TOKEN_BYTES);
+            get_token(&mut pipeline, key);
             pipeline
         };
-        let run_id = self.connection(&self.pool, by).await?.run_id;
+        let home = self.node(key)?;
+        let run_id = home.run_id(by).await?;
         for attempt in 0..2 {
             // A new one each time: a token that may have stood there for a moment is never put there again.
             let token = Generation::random(&run_id).map_err(|_| Fault::Internal)?;
-            let (run_id, mut replies) = self.ask(&self.pool, set_and_read(&token), by).await?;
+            let Answer { run_id, mut replies } = home.ask(Size::Small, &set_and_read(&token), by).await?;
             if let Some(Value::BulkString(bytes)) = replies.pop() {
                 if let Some(generation) = Generation::read(&bytes, &run_id) {
                     return Ok(generation);
@@ -180,152 +232,131 @@ impl Redis {
         life: Duration,
         by: Deadline,
     ) -> Result<(), Fault> {
-        let set = entries::set(keys, entry, ttl, self.max_entry_bytes).await?;
+        let set = entries::set(&keys.entry, entry, ttl, self.max_entry_bytes).await?;
         let is_small = entry.collection.text.len() <= SMALL_BYTES;
-        let pool = if is_small { &self.pool } else { &self.large };
-        let (_, replies) = self.ask(pool, set, by).await?;
-        if let Some(Value::ServerError(_)) = replies.last() {
+        let size = if is_small { Size::Small } else { Size::Large };
+        let (home, place) = (self.node(&keys.generation)?, self.node(&keys.entry)?);
+        let mut left = redis::pipe();
+        left.cmd("PTTL").arg(&keys.generation);
+        let (left, set) = ask_both(&home, left, &place, set, size, by).await?;
+        if let Some(Value::ServerError(_)) = set.replies.last() {
             return Err(Fault::Refused);
         }
         // Renewed at half its life and not at each fill: a change of its life is a push to all replicas.
-        if let Some(Value::Int(left)) = replies.first()
+        if let Some(Value::Int(left)) = left.replies.first()
             && u64::try_from(*left).is_ok_and(|left| left < milliseconds(life) / 2)
         {
             let mut pipeline = redis::pipe();
             pipeline.cmd("PEXPIRE").arg(&keys.generation).arg(milliseconds(life));
-            self.ask(&self.pool, pipeline, by).await?;
+            home.ask(Size::Small, &pipeline, by).await?;
         }
         Ok(())
     }
 
     pub(super) async fn delete(&self, keys: &[String], by: Deadline) -> Result<(), Fault> {
-        let mut pipeline = redis::pipe();
-        for key in keys {
+        let del = |pipeline: &mut Pipeline, key: &str| {
             pipeline.cmd("DEL").arg(key);
-        }
-        let (_, replies) = self.ask(&self.pool, pipeline, by).await?;
-        let acknowledged =
-            replies.len() == keys.len() && replies.iter().all(|reply| matches!(reply, Value::Int(_)));
+        };
+        let answers = self.ask_for_each(keys, del, by).await?;
+        let acknowledged = answers.iter().all(|answer| matches!(*answer.replies, [Value::Int(_)]));
         if acknowledged { Ok(()) } else { Err(Fault::Refused) }
     }
 
-    /// Sends a pipeline and gives the replies, refusals of single commands among them, with the
-    /// `run_id` of the server that gave them.
-    async fn ask(
+    /// The same commands for each of these keys, each node asked once. The answers are in the keys' order.
+    async fn ask_for_each(
         &self,
-        pool: &Pool,
-        pipeline: Pipeline,
+        keys: &[String],
+        add: impl Fn(&mut Pipeline, &str),
         by: Deadline,
-    ) -> Result<(Arc<str>, Vec<Value>), Fault> {
-        let mut handle = self.connection(pool, by).await?;
-        let count = pipeline.len();
-        self.commands.fetch_add(count as u64, Ordering::Relaxed);
-        match by.within(handle.connection.req_packed_commands(&pipeline, 0, count)).await {
-            Ok(Ok(replies)) => self.judge(&handle, replies),
-            Ok(Err(error)) => Err(self.failed(Some(&handle), fault_of(&error))),
-            Err(Elapsed) => Err(self.failed(Some(&handle), Fault::Late)),
+    ) -> Result<Vec<Answer>, Fault> {
+        let mut parts: BTreeMap<u8, (Arc<Node>, Pipeline, Vec<usize>)> = BTreeMap::new();
+        for (place, key) in keys.iter().enumerate() {
+            let node = self.node(key)?;
+            let part = parts.entry(node.number);
+            let (_, pipeline, places) = part.or_insert_with(|| (node, redis::pipe(), Vec::new()));
+            add(pipeline, key);
+            places.push(place);
         }
-    }
-
-    /// An answer is an answer, even a refusal; but a server that cannot serve yet counts as away, and
-    /// one that became read-only is to be looked up again.
-    fn judge(&self, handle: &Handle, replies: Vec<Value>) -> Result<(Arc<str>, Vec<Value>), Fault> {
-        let mut unready = false;
-        for reply in &replies {
-            let Value::ServerError(error) = reply else { continue };
-            match error.kind() {
-                Some(
-                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
-                ) => {
-                    unready = true;
-                }
-                Some(ServerErrorKind::ReadOnly) => handle.broken.store(true, Ordering::Relaxed),
-                _ => {}
-            }
-        }
-        if unready {
-            return Err(self.failed(None, Fault::Unready));
-        }
-        self.breaker.answered();
-        Ok((Arc::clone(&handle.run_id), replies))
-    }
-
-    async fn connection(&self, pool: &Pool, by: Deadline) -> Result<Handle, Fault> {
-        if self.breaker.is_open() {
-            return Err(Fault::Open);
-        }
-        for _ in 0..=CONNECTIONS {
-            match by.within(pool.get()).await {
-                // Broken ones are thrown away when given back; one may lie in the pool still.
-                Ok(Ok(pooled)) if pooled.broken.load(Ordering::Relaxed) => {}
-                Ok(Ok(pooled)) => return Ok(pooled.clone()),
-                Ok(Err(_)) => return Err(self.failed(None, Fault::Connection)),
-                Err(Elapsed) => return Err(self.failed(None, Fault::Late)),
-            }
-        }
-        Err(self.failed(None, Fault::Connection))
-    }
-
-    fn failed(&self, handle: Option<&Handle>, fault: Fault) -> Fault {
-        if let Some(handle) = handle {
-            handle.broken.store(true, Ordering::Relaxed);
-        }
-        if self.breaker.failed() {
-            self.report_away(fault);
-        }
-        fault
-    }
-
-    /// Says once that the store is away, and once that it is back.
-    fn report_away(&self, fault: Fault) {
-        tracing::warn!(reason = %fault, "Redis is away: lists come from the upstream until it is back");
-        let (breaker, connector) = (self.breaker.clone(), self.connector.clone());
-        tokio::spawn(async move {
-            breaker.probe_until_back(|| probe(&connector)).await;
-            tracing::info!("Redis is back");
+        let asked = parts.into_values().map(|(node, pipeline, places)| async move {
+            let answer = node.ask(Size::Small, &pipeline, by).await?;
+            let each = pipeline.len() / places.len().max(1);
+            Ok::<_, Fault>((answer, each, places))
         });
+        let mut answers = Vec::new();
+        for asked in join_all(asked).await {
+            let (Answer { run_id, replies }, each, places) = asked?;
+            let mut replies = replies.into_iter();
+            for place in places {
+                let replies = replies.by_ref().take(each).collect();
+                answers.push((place, Answer { run_id: Arc::clone(&run_id), replies }));
+            }
+        }
+        answers.sort_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Who has this key.
+    fn node(&self, key: &str) -> Result<Arc<Node>, Fault> {
+        self.topology.borrow().node_of(key).cloned().ok_or(Fault::Open)
     }
 
     /// Commands sent since the start, probes not counted.
     #[must_use]
     pub(super) fn commands(&self) -> u64 {
-        self.commands.load(Ordering::Relaxed)
+        self.common.commands.load(Ordering::Relaxed)
     }
+}
+
+/// How many servers have keys, and how many of them are known not to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Those that have keys.
+    pub nodes: usize,
+    /// Those of them that do not answer.
+    pub away: usize,
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Redis").field("breaker", &self.breaker).finish_non_exhaustive()
+        out.debug_struct("Redis").field("standing", &self.standing()).finish_non_exhaustive()
     }
 }
 
-fn pool(connector: Connector) -> Pool {
-    bb8::Pool::builder()
-        .max_size(CONNECTIONS)
-        .retry_connection(false)
-        .test_on_check_out(false)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .connection_timeout(CONNECT_TIMEOUT)
-        .build_unchecked(connector)
+/// Asks two nodes at once, or one in one go; the commands for the first are few.
+async fn ask_both(
+    first: &Node,
+    few: Pipeline,
+    second: &Node,
+    mut commands: Pipeline,
+    size: Size,
+    by: Deadline,
+) -> Result<(Answer, Answer), Fault> {
+    if first.number != second.number {
+        // What the one says is of no use without the other.
+        if first.is_away() || second.is_away() {
+            return Err(Fault::Open);
+        }
+        return tokio::try_join!(first.ask(Size::Small, &few, by), second.ask(size, &commands, by));
+    }
+    let count = commands.len();
+    for command in few.cmd_iter() {
+        commands.add_command(command.clone());
+    }
+    let Answer { run_id, mut replies } = second.ask(size, &commands, by).await?;
+    let of_first = replies.split_off(count.min(replies.len()));
+    Ok((Answer { run_id: Arc::clone(&run_id), replies: of_first }, Answer { run_id, replies }))
 }
 
-/// Whether a connection can be had that answers. Not through the pool, which waits where a connect is refused.
-async fn probe(connector: &Connector) -> bool {
-    use bb8::ManageConnection as _;
-    let asked = async { connector.connect().await?.ping().await };
-    matches!(Deadline::after(CONNECT_TIMEOUT).within(asked).await, Ok(Ok(())))
+fn get_token(pipeline: &mut Pipeline, key: &str) {
+    pipeline.cmd("GETRANGE").arg(key).arg(0).arg(TOKEN_BYTES);
 }
 
-/// Who speaks with the server at this URL. Authorities are of use only where that is by TLS.
-fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, UnusableRedis> {
-    let client = Client::open(url).map_err(|error| UnusableRedis::Url(error.kind()))?;
-    let ConnectionAddr::TcpTls { .. } = client.get_connection_info().addr() else { return Ok(client) };
-    let Some(file) = ca_file else { return Ok(client) };
-    let unusable = |why: String| UnusableRedis::CaFile { file: file.display().to_string(), why };
-    let authorities = fs::read(file).map_err(|error| unusable(error.to_string()))?;
-    let certificates = TlsCertificates { client_tls: None, root_cert: Some(authorities) };
-    Client::build_with_tls(url, certificates).map_err(|error| unusable(error.to_string()))
+/// What the answer to [`get_token`] is.
+fn read_token(reply: Option<&Value>, run_id: &str) -> Option<Generation> {
+    match reply {
+        Some(Value::BulkString(bytes)) => Generation::read(bytes, run_id),
+        _ => None,
+    }
 }
 
 /// Why a Redis cannot be used; its URL may hold a password and is not repeated.
@@ -342,16 +373,6 @@ pub enum UnusableRedis {
         /// What is wrong with it.
         why: String,
     },
-}
-
-fn fault_of(error: &RedisError) -> Fault {
-    match error.kind() {
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
-        ) => Fault::Unready,
-        _ if error.is_timeout() => Fault::Late,
-        _ => Fault::Connection,
-    }
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     entry::{Entry, Garbled, Label},
     generation::Generation,
+    near::Giver,
 };
 
 /// The keys of one lookup, with the prefix.
@@ -23,6 +24,8 @@ pub(super) struct Snapshot {
     pub generation: Option<Generation>,
     /// What lay under the entry's key.
     pub entry: Stored,
+    /// The servers that have said the one and the other; `None`: no server did.
+    pub givers: Option<[Giver; 2]>,
 }
 
 /// What lay under an entry's key.

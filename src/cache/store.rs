@@ -7,7 +7,8 @@ use super::{
     fault::Fault,
     generation::Generation,
     memory::Memory,
-    redis::Redis,
+    near::Near,
+    redis::{Redis, Standing},
     snapshot::{Keys, Snapshot},
 };
 use crate::deadline::Deadline;
@@ -102,10 +103,20 @@ impl Store {
         }
     }
 
-    /// Returns once it makes sense to ask the store again.
-    pub(super) async fn back(&self) {
+    /// The servers that have keys.
+    pub(super) fn servers(&self) -> Standing {
+        if let Self::Redis(redis) = self { redis.standing() } else { Standing::default() }
+    }
+
+    /// Whether what it says of its keys arrives here.
+    pub(super) fn is_followed(&self, near: &Near) -> bool {
+        if let Self::Redis(redis) = self { redis.is_followed(near) } else { false }
+    }
+
+    /// Returns once it makes sense to ask the store for this key again.
+    pub(super) async fn back(&self, key: &str) {
         if let Self::Redis(redis) = self {
-            redis.back().await;
+            redis.back(key).await;
         }
     }
 }

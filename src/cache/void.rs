@@ -106,7 +106,7 @@ impl Shared {
     async fn void_until_acknowledged(&self, route: usize) {
         let Some(state) = self.routes.get(route) else { return };
         loop {
-            self.store.back().await;
+            self.store.back(&state.generation_key).await;
             let (epoch, by) = (state.epoch(), Deadline::after(VOID_LIMIT));
             let dropping = self.store.drop_generations(std::slice::from_ref(&state.generation_key), by);
             if self.asked("void", dropping).await.is_ok() {

@@ -1,20 +1,125 @@
-//! The shape of a Redis URL, so that a bad one is found before anything starts. No message names a part
-//! of the URL: any part may be the password, misplaced.
+//! What a Redis URL says: of one server, of a master that Sentinels know, or of a Cluster. Read before anything starts, so
+//! that a bad one is found then. No message names a part of the URL: any part may be the password, misplaced.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::report::Fault;
 
-/// Accepts `redis[s]://[user[:password]@]host[:port][/database]` and `[redis+]unix:///path`.
-pub(super) fn check(url: &str) -> Result<(), Fault> {
+const SENTINEL_PORT: &str = ":26379";
+/// Of a query: whom the Sentinels know the client as, which is not whom the servers know it as.
+const OF_SENTINELS: [&str; 2] = ["sentinel_user", "sentinel_pass"];
+
+/// Where Redis is; each URL in it is of one server. It holds passwords and is not printed.
+pub(crate) enum Deployment {
+    /// One server.
+    One(String),
+    /// The server that these Sentinels name as the master.
+    Sentinels {
+        /// By which they are asked.
+        sentinels: Vec<String>,
+        /// As they call it.
+        master: String,
+        /// How the master is spoken to: as this says, at whatever address it is.
+        server: String,
+    },
+    /// The servers of a Cluster, some of which are these.
+    Cluster(Vec<String>),
+}
+
+/// Takes `redis[s]://[user[:password]@]host[:port][/database]`, `[redis+]unix:///path`,
+/// `redis[s]+sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/database]` and
+/// `redis[s]+cluster://[user[:password]@]host[:port][,host[:port]…]` apart.
+pub(crate) fn read(url: &str) -> Result<Deployment, Fault> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(Fault::whole("no scheme: it looks like `redis://127.0.0.1:6379`"));
     };
+    match &*scheme.to_ascii_lowercase() {
+        "redis+sentinel" => sentinels("redis", rest),
+        "rediss+sentinel" => sentinels("rediss", rest),
+        "redis+cluster" => cluster("redis", rest),
+        "rediss+cluster" => cluster("rediss", rest),
+        "redis" | "rediss" | "redis+unix" | "unix" => {
+            check_one(url)?;
+            Ok(Deployment::One(url.to_owned()))
+        }
+        _ => Err(Fault::at(
+            0,
+            "the schemes are redis, rediss, redis+unix, unix, and redis or rediss with +sentinel or +cluster",
+        )),
+    }
+}
+
+fn sentinels(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
+    let Parts { user, hosts, path, query, fragment } = Parts::of(rest);
+    let (master, database) = split(path, '/');
+    let named = |symbol: char| symbol.is_ascii_alphanumeric() || "-_.".contains(symbol);
+    if master.is_empty() || !master.chars().all(named) {
+        return Err(Fault::whole(
+            "the master's name is missing after the Sentinels: `redis+sentinel://host:26379/mymaster`",
+        ));
+    }
+    let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+    let of_sentinels = |pair: &&str| OF_SENTINELS.iter().any(|name| split(pair, '=').0 == *name);
+    let theirs =
+        |name: &str| pairs().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or("");
+    let [name, password] = OF_SENTINELS.map(theirs);
+    let their_user = if query.contains("sentinel_") { format!("{name}:{password}@") } else { String::new() };
+    let rest: Vec<_> = pairs().filter(|pair| !of_sentinels(pair)).collect();
+    let tail = format!("?{}{fragment}", rest.join("&"));
+    let sentinels = hosts.split(',').map(|host| {
+        let port = if has_port(host) { "" } else { SENTINEL_PORT };
+        one(format!("{scheme}://{their_user}{host}{port}{fragment}"))
+    });
+    let sentinels = sentinels.collect::<Result<Vec<_>, _>>()?;
+    // A host that stands for the master's, wherever that is.
+    let server = one(format!("{scheme}://{user}master/{}{tail}", database.unwrap_or("")))?;
+    Ok(Deployment::Sentinels { sentinels, master: master.to_owned(), server })
+}
+
+fn cluster(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
+    let Parts { user, hosts, path, query, fragment } = Parts::of(rest);
+    if !["", "0"].contains(&path.trim_end_matches('/')) {
+        return Err(Fault::whole("a Cluster has no numbered databases"));
+    }
+    let seed = |host: &str| one(format!("{scheme}://{user}{host}?{query}{fragment}"));
+    Ok(Deployment::Cluster(hosts.split(',').map(seed).collect::<Result<_, _>>()?))
+}
+
+/// What follows the scheme of a URL with several hosts.
+struct Parts<'a> {
+    /// With the `@`, or nothing.
+    user: &'a str,
+    hosts: &'a str,
+    /// Without its `/`.
+    path: &'a str,
+    query: &'a str,
+    /// With the `#`, or nothing.
+    fragment: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(rest: &'a str) -> Self {
+        let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
+        let (rest, query) = split(rest, '?');
+        let (authority, path) = split(rest, '/');
+        let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        Self { user, hosts, path: path.unwrap_or(""), query: query.unwrap_or(""), fragment }
+    }
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(']').map_or(host, |(_, after)| after).contains(':')
+}
+
+fn one(url: String) -> Result<String, Fault> {
+    check_one(&url).map(|()| url)
+}
+
+/// The URL of one server.
+fn check_one(url: &str) -> Result<(), Fault> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let tls = scheme.eq_ignore_ascii_case("rediss");
     let unix = ["unix", "redis+unix"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-    if !tls && !unix && !scheme.eq_ignore_ascii_case("redis") {
-        return Err(Fault::at(0, "the schemes are redis, rediss, redis+unix and unix"));
-    }
     if rest.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(Fault::whole("a blank or a control character stands in it"));
     }
@@ -49,6 +154,9 @@ fn check_query(query: &str, unix: bool) -> Result<(), Fault> {
         }
         if unix && name == "db" && !is_database(value) {
             return Err(Fault::whole("`db` is a number"));
+        }
+        if OF_SENTINELS.contains(&name) {
+            return Err(Fault::whole("who asks the Sentinels is of use with redis+sentinel only"));
         }
     }
     Ok(())
@@ -126,6 +234,10 @@ fn decodes(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn check(url: &str) -> Result<(), String> {
+        read(url).map(drop).map_err(|fault| fault.to_string())
+    }
+
     #[test]
     fn urls_of_servers_and_sockets_are_usable() {
         for url in [
@@ -138,8 +250,30 @@ mod tests {
             "redis+unix:///run/redis.sock?db=2&user=u&pass=p",
             "unix:///run/redis.sock",
         ] {
-            assert!(check(url).is_ok(), "{url}");
+            assert!(matches!(read(url), Ok(Deployment::One(one)) if one == url), "{url}");
         }
+    }
+
+    #[test]
+    fn of_a_cluster_each_server_is_spoken_to_in_the_same_way() {
+        let url = "REDISS+cluster://user:p%2Fw@a:7000,[::1]:7001,c/?protocol=resp3#insecure";
+        let Ok(Deployment::Cluster(seeds)) = read(url) else { panic!("a cluster") };
+        let expected = ["a:7000", "[::1]:7001", "c"]
+            .map(|host| format!("rediss://user:p%2Fw@{host}?protocol=resp3#insecure"));
+        assert_eq!(seeds, expected);
+    }
+
+    #[test]
+    fn sentinels_are_asked_as_who_they_know_and_the_master_as_who_it_knows() {
+        let url =
+            "redis+sentinel://app:pw@a,[::1],b:5000/my-master.1/3?protocol=3&sentinel_user=s&sentinel_pass=q";
+        let Ok(Deployment::Sentinels { sentinels, master, server }) = read(url) else { panic!("sentinels") };
+        assert_eq!(sentinels, ["redis://s:q@a:26379", "redis://s:q@[::1]:26379", "redis://s:q@b:5000"]);
+        assert_eq!((&*master, &*server), ("my-master.1", "redis://app:pw@master/3?protocol=3"));
+        let Ok(Deployment::Sentinels { sentinels, server, .. }) = read("rediss+sentinel://a/m") else {
+            panic!("sentinels")
+        };
+        assert_eq!((&*sentinels[0], &*server), ("rediss://a:26379", "rediss://master/?"));
     }
 
     #[test]
@@ -167,10 +301,28 @@ mod tests {
             "redis://:pa/ss@h",
             "redis://:pa#ss@h",
             "redis://h?protocol=9",
+            "redis://h?sentinel_pass=x",
+            "redis://a,b",
             "unix://",
             "unix:///",
             "unix://run/redis.sock",
             "unix:///s?db=x",
+            "redis+sentinel://a",
+            "redis+sentinel://a/",
+            "redis+sentinel:///m",
+            "redis+sentinel://a,/m",
+            "redis+sentinel://a/m n",
+            "redis+sentinel://a/m/x",
+            "redis+sentinel://a:0/m",
+            "redis+sentinel://a/m#insecure",
+            "redis+sentinel://a/m?sentinel_user=%zz",
+            "redis+sentinel://:pa/ss@a/m",
+            "unix+sentinel://a/m",
+            "redis+cluster://",
+            "redis+cluster://a,,b",
+            "redis+cluster://a/3",
+            "redis+cluster://:100%@a",
+            "redis+cluster://a?sentinel_user=x",
         ] {
             assert!(check(url).is_err(), "{url}");
         }
@@ -181,5 +333,6 @@ mod tests {
         assert_eq!(show("redis://user:p@ss@h:6379/2"), "redis://h:6379/2");
         assert_eq!(show("unix:///s?db=1&pass=pw"), "unix:///s");
         assert_eq!(show("rediss://h:1#insecure"), "rediss://h:1");
+        assert_eq!(show("redis+sentinel://u:p@a:1,b/m/3?sentinel_pass=q"), "redis+sentinel://a:1,b/m/3");
     }
 }

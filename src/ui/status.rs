@@ -50,6 +50,9 @@ impl Status {
         let hour = sum(&steps);
         let store = match proxy.store_health() {
             StoreHealth::Redis => ("Redis answers", true),
+            StoreHealth::Partly => {
+                ("A server of the Redis Cluster is away; its lists come from ABConnect", false)
+            }
             StoreHealth::Away => ("Redis is away; lists come from ABConnect", false),
             StoreHealth::Memory => ("In this process's memory", true),
             StoreHealth::Absent => ("There is none; lists come from ABConnect", false),

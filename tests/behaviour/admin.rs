@@ -15,7 +15,7 @@ use crate::{
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 const TOKEN: &str = "an operator's token";
 
-trait Administered {
+pub trait Administered {
     fn administered(self, token: Option<&'static str>) -> Self;
 }
 
@@ -27,14 +27,14 @@ impl Administered for Setup {
     }
 }
 
-struct Operator<'b>(&'b Bench);
+pub struct Operator<'b>(pub &'b Bench);
 
 impl Operator<'_> {
     fn address(&self) -> SocketAddr {
         self.0.proxy.admin.expect("an admin listener")
     }
 
-    async fn get(&self, target: &str) -> Reply {
+    pub async fn get(&self, target: &str) -> Reply {
         self.ask("GET", target, &[], "").await
     }
 

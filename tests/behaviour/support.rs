@@ -3,6 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -454,9 +455,13 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(settings: &[&str]) -> Self {
         let port = free_port();
         let mut server = Self { port, child: None, folder: tempfile::tempdir().expect("a folder") };
-        server.restart(&[]).await;
+        server.restart(settings).await;
         server
     }
 
@@ -467,7 +472,9 @@ impl RedisServer {
     /// Starts it again on the same port, with more settings; what it held is gone.
     pub async fn restart(&mut self, settings: &[&str]) {
         self.kill();
-        let child = Command::new("redis-server")
+        // Another server that speaks the same, such as valkey-server.
+        let program = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let child = Command::new(program)
             .args([
                 "--port",
                 &self.port.to_string(),
@@ -478,7 +485,7 @@ impl RedisServer {
                 "--appendonly",
                 "no",
             ])
-            .args(["--dir", &self.folder.path().display().to_string()])
+            .args(["--dir", &self.folder().display().to_string()])
             .args(settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -487,6 +494,11 @@ impl RedisServer {
         self.child = Some(child);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         until("redis-server answers", || async { TcpStream::connect(address).await.is_ok() }).await;
+    }
+
+    /// Where it keeps what it does not keep in memory.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Ends it at once.

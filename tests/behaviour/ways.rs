@@ -1,12 +1,15 @@
 //! Redis as people run it: by TLS with an authority of their own, by a Unix socket, in a numbered database, for a user with
-//! no more rights than it takes.
+//! no more rights than it takes; behind Sentinels and as a Cluster.
+
+mod cluster;
+mod sentinels;
 
 use std::{fs, path::Path};
 
 use catproxy::{clock::Clock, server::Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::support::{RedisServer, Setup, free_port, until};
+use crate::support::{Bench, PATIENCE, RedisServer, Setup, free_port, until};
 
 const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
 /// As README names them.
@@ -52,6 +55,20 @@ async fn keeps_entries(setup: Setup) {
         .is(200);
     let after = bench.get_as(&token, SELLERS).await;
     assert_ne!(after.came("fwd=miss; stored").body, before.body);
+}
+
+/// Does this, and waits until the process knows that it does not hear of changes any more.
+async fn lapsed(bench: &Bench, what: impl FnOnce()) {
+    let mut told = bench.proxy.inside.told_by_store().expect("copies in the process");
+    let before = told.borrow().count;
+    what();
+    let lapsed = told.wait_for(|told| told.of("any", before));
+    tokio::time::timeout(PATIENCE, lapsed).await.expect("in time").expect("a proxy");
+}
+
+async fn is_master(server: &RedisServer) -> bool {
+    let role = server.command(&["ROLE"]).await;
+    matches!(role, redis::Value::Array(parts) if parts[0] == redis::Value::BulkString(b"master".to_vec()))
 }
 
 #[tokio::test]

@@ -149,8 +149,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_falls_silent_after_its_hello_is_given_up_in_time() {
-        let client = redis::Client::open("redis://redis").unwrap();
-        let connector = Connector::new(Server { client, dialler: Dialler::of(Dumb) });
+        let server = Server::new("redis://redis", None, Dialler::of(Dumb)).unwrap();
+        let connector = Connector::new(server);
         let began = Instant::now();
         assert!(connector.connect().await.is_err());
         assert_eq!(began.elapsed(), CONNECT_TIMEOUT);

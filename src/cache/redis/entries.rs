@@ -11,7 +11,7 @@ use crate::{
     cache::{
         entry::{Entry, Garbled, Shape},
         fault::Fault,
-        snapshot::{Keys, Stored},
+        snapshot::Stored,
     },
 };
 
@@ -41,9 +41,9 @@ pub(super) async fn got(mut replies: Vec<Value>, shape: &Shape) -> Stored {
     }
 }
 
-/// The commands that store an entry of at most so many bytes.
+/// The command that stores an entry of at most so many bytes.
 pub(super) async fn set(
-    keys: &Keys,
+    key: &str,
     entry: &Arc<Entry>,
     ttl: Duration,
     most: usize,
@@ -52,15 +52,14 @@ pub(super) async fn set(
     if bytes > most {
         return Err(Fault::TooLarge);
     }
-    let (keys, entry) = (keys.clone(), Arc::clone(entry));
+    let (key, entry) = (key.to_owned(), Arc::clone(entry));
     let set = move || {
         let text = entry.encode().map_err(|_| Fault::Internal)?;
         if text.len() > most {
             return Err(Fault::TooLarge);
         }
         let mut pipeline = redis::pipe();
-        pipeline.cmd("PTTL").arg(&keys.generation);
-        pipeline.cmd("SET").arg(&keys.entry).arg(text).arg("PX").arg(milliseconds(ttl));
+        pipeline.cmd("SET").arg(key).arg(text).arg("PX").arg(milliseconds(ttl));
         Ok(pipeline)
     };
     aside::unless(bytes <= SMALL_BYTES, set).await.unwrap_or(Err(Fault::Internal))

@@ -1,10 +1,10 @@
 //! What lies under our keys, a bounded piece at a time: for an operator, never for a request.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use redis::{Pipeline, Value};
 
-use super::{Redis, TOKEN_BYTES};
+use super::{Redis, get_token, node::Size, read_token};
 use crate::{
     cache::{
         entry::{LABEL_BYTES, Label},
@@ -15,27 +15,38 @@ use crate::{
     deadline::Deadline,
 };
 
-/// Replies for each key of [`Redis::found`].
-const REPLIES: usize = 3;
-
 impl Redis {
-    /// About so many of the server's keys, of which those with this prefix are given, and the cursor to go on with; 0 at
-    /// the end.
+    /// About so many of a server's keys, of which those with this prefix are given, and from where to go on; `None` at the
+    /// end.
     pub(in crate::cache) async fn scan(
         &self,
         prefix: &str,
-        cursor: u64,
+        from: Place,
         count: usize,
         by: Deadline,
-    ) -> Result<(Vec<String>, u64), Fault> {
+    ) -> Result<(Vec<String>, Option<Place>), Fault> {
+        let nodes = self.topology.borrow().nodes().to_vec();
+        let Some(node) = nodes.get(from.server) else {
+            return if nodes.is_empty() { Err(Fault::Open) } else { Ok((Vec::new(), None)) };
+        };
         let mut pipeline = redis::pipe();
-        pipeline.cmd("SCAN").arg(cursor).arg("MATCH").arg(literally(prefix) + "*").arg("COUNT").arg(count);
-        let (_, mut replies) = self.ask(&self.pool, pipeline, by).await?;
+        pipeline
+            .cmd("SCAN")
+            .arg(from.cursor)
+            .arg("MATCH")
+            .arg(literally(prefix) + "*")
+            .arg("COUNT")
+            .arg(count);
+        let mut replies = node.ask(Size::Small, &pipeline, by).await?.replies;
         let Some(Value::Array(mut reply)) = replies.pop() else { return Err(Fault::Refused) };
         let (Some(Value::Array(keys)), Some(next)) = (reply.pop(), reply.pop()) else {
             return Err(Fault::Refused);
         };
         let next = text(next).and_then(|next| next.parse().ok()).ok_or(Fault::Refused)?;
+        let next = match next {
+            0 => Some(Place { server: from.server + 1, cursor: 0 }).filter(|next| next.server < nodes.len()),
+            cursor => Some(Place { cursor, ..from }),
+        };
         Ok((keys.into_iter().filter_map(text).collect(), next))
     }
 
@@ -46,19 +57,37 @@ impl Redis {
         generations: &[String],
         by: Deadline,
     ) -> Result<(Vec<Found>, Vec<Option<Generation>>), Fault> {
-        let mut pipeline = redis::pipe();
-        for key in generations {
-            pipeline.cmd("GETRANGE").arg(key).arg(0).arg(TOKEN_BYTES);
-        }
-        keys.iter().for_each(|key| describe(&mut pipeline, key));
-        let (run_id, mut replies) = self.ask(&self.pool, pipeline, by).await?;
-        let described = replies.split_off(generations.len().min(replies.len()));
-        let present = replies.into_iter().map(|reply| match reply {
-            Value::BulkString(token) => Generation::read(&token, &run_id),
-            _ => None,
-        });
-        let found = keys.into_iter().zip(described.chunks(REPLIES));
-        Ok((found.filter_map(|(key, replies)| described_as(key, replies)).collect(), present.collect()))
+        let (present, described) = tokio::try_join!(
+            self.ask_for_each(generations, get_token, by),
+            self.ask_for_each(&keys, describe, by)
+        )?;
+        let present = present.iter().map(|answer| read_token(answer.replies.first(), &answer.run_id));
+        let present = present.collect();
+        let found = keys.into_iter().zip(described);
+        Ok((found.filter_map(|(key, answer)| described_as(key, &answer.replies)).collect(), present))
+    }
+}
+
+/// How far a store's keys were listed; by default not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cache) struct Place {
+    /// The server's place among all.
+    server: usize,
+    /// As that server says it.
+    cursor: u64,
+}
+
+impl Place {
+    /// What its text says; `None` where that is none.
+    pub(in crate::cache) fn read(text: &str) -> Option<Self> {
+        let (server, cursor) = text.split_once('.')?;
+        Some(Self { server: server.parse().ok()?, cursor: cursor.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.server, self.cursor)
     }
 }
 

@@ -4,16 +4,20 @@
 //! answer to a heartbeat after all pushes of what happened before it. Where the server does not answer, the
 //! lease of the copies runs out by itself; nobody has to notice in time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
     aio::MultiplexedConnection,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{CONNECT_TIMEOUT, connector, server::Server};
-use crate::{cache::near::Near, deadline::Deadline};
+use super::{CONNECT_TIMEOUT, connector, server::Server, topology::Topology};
+use crate::{cache::near::Near, deadline::Deadline, supervise};
 
 /// Between two heartbeats.
 const BEAT: Duration = Duration::from_millis(250);
@@ -27,14 +31,46 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// Where the server refuses to be followed, which time may mend but not soon.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
+/// Follows all servers that have keys, as they come and go, until dropped.
+pub(in crate::cache) async fn follow(
+    mut topology: watch::Receiver<Topology>,
+    prefix: String,
+    near: Arc<Near>,
+) {
+    let mut followed: HashMap<u8, AbortOnDropHandle<()>> = HashMap::new();
+    loop {
+        let nodes = topology.borrow_and_update().nodes().to_vec();
+        followed.retain(|number, _| nodes.iter().any(|node| node.number == *number));
+        for node in nodes {
+            followed.entry(node.number).or_insert_with(|| {
+                let (server, number) = (node.server().clone().in_resp3(), node.number);
+                let (prefix, near) = (prefix.clone(), Arc::clone(&near));
+                let one = move || {
+                    let near = Arc::clone(&near);
+                    follow_one(server.clone(), prefix.clone(), Followed { number, near })
+                };
+                AbortOnDropHandle::new(tokio::spawn(supervise::until_done("following Redis", one)))
+            });
+        }
+        if topology.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The copies near, as far as one server's keys are concerned.
+#[derive(Clone)]
+struct Followed {
+    number: u8,
+    near: Arc<Near>,
+}
+
 /// Follows the server until dropped. Never ends by itself.
-pub(in crate::cache) async fn follow(server: Server, prefix: String, near: Arc<Near>) {
-    let server = server.in_resp3();
+async fn follow_one(server: Server, prefix: String, followed: Followed) {
     let (mut pause, mut warned) = (FIRST_PAUSE, false);
     loop {
         let began = Instant::now();
-        let Err(ended) = session(&server, &prefix, &near).await;
-        near.lapse();
+        let Err(ended) = session(&server, &prefix, &followed).await;
         pause = match ended {
             Ended::Refused(error) => {
                 if !std::mem::replace(&mut warned, true) {
@@ -47,6 +83,15 @@ pub(in crate::cache) async fn follow(server: Server, prefix: String, near: Arc<N
             Ended::Gone => (pause * 2).min(LAST_PAUSE),
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Pushes arrive; when that ends, by whatever, copies lapse.
+struct Live<'a>(&'a Followed);
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.0.near.lapse(self.0.number);
     }
 }
 
@@ -70,25 +115,30 @@ impl From<RedisError> for Ended {
     }
 }
 
-async fn session(server: &Server, prefix: &str, near: &Arc<Near>) -> Result<std::convert::Infallible, Ended> {
+async fn session(
+    server: &Server,
+    prefix: &str,
+    followed: &Followed,
+) -> Result<std::convert::Infallible, Ended> {
     let gone = Arc::new(Notify::new());
     let by = Deadline::after(CONNECT_TIMEOUT);
     let connecting = async {
-        let mut connection = connect(server, Arc::clone(near), Arc::clone(&gone)).await?;
+        let mut connection = connect(server, followed.clone(), Arc::clone(&gone)).await?;
         track(&mut connection, prefix).await?;
         let run_id = connector::run_id(&mut connection).await?;
         Ok::<_, RedisError>((connection, run_id))
     };
     let (mut connection, run_id) = by.within(connecting).await.map_err(|_| Ended::Gone)??;
     // What was read before the server was followed may have changed unsaid.
-    near.clear();
+    followed.near.clear();
+    let _live = Live(followed);
     loop {
         let sent = Instant::now();
         tokio::select! {
             beat = Deadline::after(LEASE).within(beat(&mut connection)) => beat.map_err(|_| Ended::Gone)??,
             () = gone.notified() => return Err(Ended::Gone),
         }
-        near.prolong(sent + LEASE, &run_id);
+        followed.near.prolong(followed.number, sent + LEASE, &run_id);
         tokio::select! {
             () = tokio::time::sleep_until(sent + BEAT) => {}
             () = gone.notified() => return Err(Ended::Gone),
@@ -98,7 +148,7 @@ async fn session(server: &Server, prefix: &str, near: &Arc<Near>) -> Result<std:
 
 async fn connect(
     server: &Server,
-    near: Arc<Near>,
+    followed: Followed,
     gone: Arc<Notify>,
 ) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new()
@@ -106,9 +156,9 @@ async fn connect(
         .set_response_timeout(Some(LEASE))
         .set_push_sender(move |push: PushInfo| {
             match push.kind {
-                PushKind::Invalidate => invalidate(&near, &push.data),
+                PushKind::Invalidate => invalidate(&followed.near, &push.data),
                 PushKind::Disconnection => {
-                    near.lapse();
+                    followed.near.lapse(followed.number);
                     gone.notify_one();
                 }
                 _ => {}

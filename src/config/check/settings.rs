@@ -170,8 +170,8 @@ fn store_kind(raw: &RawStore, url: Option<Setting>, problems: &mut Problems) -> 
             problems.warn(None, "REDIS_URL is not used: the configuration keeps entries in memory");
             memory
         }
-        Some(Setting { value, origin: Origin::Environment(name) }) => match redis_url::check(&value) {
-            Ok(()) => redis(value),
+        Some(Setting { value, origin: Origin::Environment(name) }) => match redis_url::read(&value) {
+            Ok(_) => redis(value),
             Err(fault) => {
                 problems.warn(None, format!("{name} is not usable ({fault}), so nothing is stored"));
                 StoreKind::Absent
@@ -186,7 +186,7 @@ fn store_kind(raw: &RawStore, url: Option<Setting>, problems: &mut Problems) -> 
 }
 
 fn usable(url: &Text, problems: &mut Problems) -> Option<String> {
-    problems.parse(url, "a Redis URL", |text| redis_url::check(text).map(|()| text.to_owned()))
+    problems.parse(url, "a Redis URL", |text| redis_url::read(text).map(|_| text.to_owned()))
 }
 
 fn check_prefix(text: &str) -> Result<String, Fault> {

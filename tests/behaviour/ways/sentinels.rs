@@ -1,0 +1,239 @@
+//! A master that Sentinels watch over: whichever server that is, the lists are there.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use catproxy::cache::StoreHealth;
+
+use super::{SELLERS, is_master, keeps_entries};
+use crate::{
+    line::{Fault, Line, Said},
+    support::{Bench, RedisServer, Setup, free_port, send, until},
+};
+
+const NAME: &str = "my-master";
+
+/// A real Sentinel; ended when dropped.
+struct Sentinel {
+    port: u16,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Sentinel {
+    /// Watches over a master, of which it speaks to who knows the password.
+    fn start(master: u16, quorum: u8, more: &str) -> Self {
+        let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
+        let file: PathBuf = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {master} {quorum}\n\
+             sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 3000\n{more}\n"
+        );
+        fs::write(&file, text).expect("a file");
+        let program = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let child = Command::new(program)
+            .arg(&file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        Self { port, child, _folder: folder }
+    }
+
+    async fn command(&self, words: &[&str]) -> Option<redis::Value> {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let mut command = redis::cmd("SENTINEL");
+        for word in words {
+            command.arg(*word);
+        }
+        command.query_async(&mut connection).await.ok()
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A master, a replica, and three Sentinels that can replace the one by the other.
+struct Watched {
+    master: RedisServer,
+    replica: RedisServer,
+    sentinels: Vec<Sentinel>,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let master = RedisServer::start_with(&["--repl-diskless-sync-delay", "0"]).await;
+        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
+        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port, 2, "")).collect();
+        for sentinel in &sentinels {
+            until("they know of each other and of the replica", || async {
+                let known = |words: [&'static str; 2]| async move {
+                    match sentinel.command(&words).await {
+                        Some(redis::Value::Array(known)) => known.len(),
+                        _ => 0,
+                    }
+                };
+                known(["SENTINELS", NAME]).await == 2 && known(["REPLICAS", NAME]).await == 1
+            })
+            .await;
+        }
+        Self { master, replica, sentinels }
+    }
+
+    /// Makes the replica the master, though that is well.
+    async fn fail_over(&self) {
+        self.sentinels[0].command(&["FAILOVER", NAME]).await.expect("it begins");
+        until("the replica is the master", || is_master(&self.replica)).await;
+    }
+
+    /// One of them is not there, and does not matter.
+    fn url(&self) -> String {
+        let hosts = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
+        let hosts: Vec<_> = [format!("127.0.0.1:{}", free_port())].into_iter().chain(hosts).collect();
+        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+    }
+}
+
+async fn is_near(bench: &Bench, token: &str) -> bool {
+    bench.get_as(token, SELLERS).await.is(200).field("cache-status").ends_with("near")
+}
+
+#[tokio::test]
+async fn entries_are_kept_by_the_master_that_sentinels_name_also_in_a_numbered_database() {
+    let watched = Watched::start().await;
+    keeps_entries(Setup::new().redis_at(format!("{}/3", watched.url()))).await;
+    let script = "redis.call('SELECT', '3') return redis.call('EXISTS', 'cat_sellers_all')";
+    let there = watched.master.command(&["EVAL", script, "0"]).await;
+    assert_eq!(there, redis::Value::Int(1));
+}
+
+#[tokio::test]
+async fn sentinels_and_servers_may_each_have_users_of_their_own() {
+    let server = RedisServer::start_with(&["--requirepass", "s3cret"]).await;
+    let rights = "+hello +client +sentinel|master";
+    let more = format!("sentinel auth-pass {NAME} s3cret\nuser watcher on >watch%er {rights}");
+    let sentinel = Sentinel::start(server.port, 1, &more);
+    let url = format!(
+        "redis+sentinel://:s3cret@127.0.0.1:{}/{NAME}?sentinel_user=watcher&sentinel_pass=watch%25er",
+        sentinel.port
+    );
+    keeps_entries(Setup::new().redis_at(url)).await;
+}
+
+#[tokio::test]
+async fn while_no_sentinel_is_there_lists_come_from_the_upstream_and_once_one_is_they_are_kept() {
+    let server = RedisServer::start().await;
+    let sentinel = Sentinel::start(server.port, 1, "");
+    let line = Line::to_address(SocketAddr::from((Ipv4Addr::LOCALHOST, sentinel.port)));
+    line.begin(Said::Everything, Fault::Refuse);
+    let url = format!("redis+sentinel://{}/{NAME}", line.url().trim_start_matches("redis://"));
+    let bench = Setup::new().redis_at(url).start().await;
+    let token = bench.upstream.token("demo");
+    bench.get_as(&token, SELLERS).await.is(200).came("fwd=miss; detail=store-away");
+    assert_eq!(bench.proxy.inside.store_health(), StoreHealth::Away);
+    line.end(Said::Everything);
+    until("they are kept", || is_near(&bench, &token)).await;
+    line.begin(Said::Everything, Fault::Refuse);
+    for _ in 0..20 {
+        assert!(is_near(&bench, &token).await, "the master is there all the same");
+    }
+}
+
+#[tokio::test]
+async fn no_request_fails_while_a_lost_master_is_replaced_and_nothing_old_is_served_after() {
+    let mut watched = Watched::start().await;
+    let bench = Arc::new(Setup::new().redis_at(watched.url()).start().await);
+    let token = bench.upstream.token("demo");
+    until("there is a copy", || is_near(&bench, &token)).await;
+    let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (address, token) = (bench.proxy.address, format!("Bearer {token}"));
+            let (done, answered) = (Arc::clone(&done), Arc::clone(&answered));
+            tokio::spawn(async move {
+                while !done.load(Ordering::Relaxed) {
+                    send(address, "GET", SELLERS, &[("Authorization", &token)], "").await.is(200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    watched.master.kill();
+    let renamed = r#"{"name":"Meanwhile","customerDisplayId":1,"isActive":true}"#;
+    bench.write("PUT", "/api/Seller/42", renamed).await.is(200);
+    let after = bench.get_as(&token, SELLERS).await;
+    assert!(
+        String::from_utf8_lossy(&after.body).contains("Meanwhile"),
+        "it was written through this process"
+    );
+    until("copies are served again", || is_near(&bench, &token)).await;
+    assert!(
+        watched.replica.keys().await.contains(&"cat_sellers_all".to_owned()),
+        "of what the new master has"
+    );
+    assert_eq!(bench.get_as(&token, SELLERS).await.body, after.body);
+    done.store(true, Ordering::Relaxed);
+    for load in load {
+        load.await.expect("no request fails");
+    }
+    assert!(answered.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_master_that_was_replaced_and_lives_on_is_asked_no_more() {
+    let watched = Watched::start().await;
+    let bench = Setup::new().redis_at(watched.url()).start().await;
+    let token = bench.upstream.token("demo");
+    until("there is a copy", || is_near(&bench, &token)).await;
+    until("the replica has what its master has", || async {
+        watched.replica.keys().await == watched.master.keys().await
+    })
+    .await;
+    watched.fail_over().await;
+    bench.rename_past_the_proxy("Meanwhile").await;
+    // What the new master had of the list and its generation was another process's.
+    until("copies of what was filled for the new master are served", || async {
+        let list = bench.get_as(&token, SELLERS).await;
+        list.is(200).field("cache-status").ends_with("near")
+            && String::from_utf8_lossy(&list.body).contains("Meanwhile")
+    })
+    .await;
+    let renamed = r#"{"name":"Later","customerDisplayId":1,"isActive":true}"#;
+    bench.write("PUT", "/api/Seller/42", renamed).await.is(200);
+    let list = bench.get_as(&token, SELLERS).await;
+    assert!(String::from_utf8_lossy(&list.body).contains("Later"));
+}
+
+#[tokio::test]
+async fn a_sentinel_that_knows_nothing_of_a_failover_is_believed_less_than_one_that_does() {
+    let (watched, other) = (Watched::start().await, RedisServer::start().await);
+    watched.fail_over().await;
+    for sentinel in &watched.sentinels {
+        until("they agree", || async {
+            let address = sentinel.command(&["GET-MASTER-ADDR-BY-NAME", NAME]).await.expect("an address");
+            let (_, port): (String, u16) = redis::from_redis_value(address).expect("an address");
+            port == watched.replica.port
+        })
+        .await;
+    }
+    let cut_off = Sentinel::start(other.port, 1, "");
+    until("it answers", || async { cut_off.command(&["MASTER", NAME]).await.is_some() }).await;
+    let first = format!("redis+sentinel://127.0.0.1:{},", cut_off.port);
+    let url = watched.url().replace("redis+sentinel://", &first);
+    keeps_entries(Setup::new().redis_at(url)).await;
+    assert!(other.keys().await.is_empty() && !watched.replica.keys().await.is_empty());
+}
