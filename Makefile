@@ -16,6 +16,7 @@ demo: ## Proxy and stand-in ABConnect in one process, and what to try
 
 test: ## All tests: a real redis-server, both Python SDKs
 	@scripts/install cc=build-essential redis-server
+	@PATH="$$PATH:/usr/sbin" scripts/install --unstarted haproxy
 	@$(PYTHON_WITH_VENV)
 	cargo test --workspace --all-features
 	scripts/test-sdks

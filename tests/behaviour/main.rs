@@ -36,5 +36,6 @@ mod support;
 mod time;
 mod tokens;
 mod too_large;
+mod watched;
 mod ways;
 mod writes;

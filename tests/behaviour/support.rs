@@ -542,16 +542,21 @@ impl RedisServer {
 
     /// One command on a connection of its own.
     pub async fn command(&self, words: &[&str]) -> redis::Value {
+        self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same, of a server that may refuse it or close the connection.
+    pub async fn try_command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url()).expect("a URL");
         // Half a gigabyte takes its time to be there on a busy machine.
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
         let connection = client.get_multiplexed_async_connection_with_config(&patient);
-        let mut connection = connection.await.expect("a connection");
+        let mut connection = connection.await?;
         let mut command = redis::cmd(words[0]);
         for word in &words[1..] {
             command.arg(*word);
         }
-        command.query_async(&mut connection).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        command.query_async(&mut connection).await
     }
 
     /// All keys, sorted.

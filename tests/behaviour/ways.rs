@@ -66,11 +66,6 @@ async fn lapsed(bench: &Bench, what: impl FnOnce()) {
     tokio::time::timeout(PATIENCE, lapsed).await.expect("in time").expect("a proxy");
 }
 
-async fn is_master(server: &RedisServer) -> bool {
-    let role = server.command(&["ROLE"]).await;
-    matches!(role, redis::Value::Array(parts) if parts[0] == redis::Value::BulkString(b"master".to_vec()))
-}
-
 #[tokio::test]
 async fn a_redis_with_tls_is_used_where_its_authority_is_known_and_is_away_where_not() {
     let mut server = RedisServer::start().await;

@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 
 use catproxy::cache::StoreHealth;
 
-use super::{RIGHTS, SELLERS, is_master, keeps_entries, lapsed};
+use super::{RIGHTS, SELLERS, keeps_entries, lapsed};
 use crate::{
     admin::{Administered as _, Operator},
     support::{Bench, RedisServer, Setup, free_port, until},
+    watched::is_master,
 };
 
 /// Such that the sellers' entry and their generation are on two servers.

@@ -1,10 +1,7 @@
 //! A master that Sentinels watch over: whichever server that is, the lists are there.
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,100 +10,12 @@ use std::{
 
 use catproxy::cache::StoreHealth;
 
-use super::{SELLERS, is_master, keeps_entries};
+use super::{SELLERS, keeps_entries};
 use crate::{
     line::{Fault, Line, Said},
-    support::{Bench, RedisServer, Setup, free_port, send, until},
+    support::{Bench, RedisServer, Setup, send, until},
+    watched::{NAME, Sentinel, Watched},
 };
-
-const NAME: &str = "my-master";
-
-/// A real Sentinel; ended when dropped.
-struct Sentinel {
-    port: u16,
-    child: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Sentinel {
-    /// Watches over a master, of which it speaks to who knows the password.
-    fn start(master: u16, quorum: u8, more: &str) -> Self {
-        let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
-        let file: PathBuf = folder.path().join("sentinel.conf");
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {master} {quorum}\n\
-             sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 3000\n{more}\n"
-        );
-        fs::write(&file, text).expect("a file");
-        let program = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-        let child = Command::new(program)
-            .arg(&file)
-            .arg("--sentinel")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it runs");
-        Self { port, child, _folder: folder }
-    }
-
-    async fn command(&self, words: &[&str]) -> Option<redis::Value> {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        let mut command = redis::cmd("SENTINEL");
-        for word in words {
-            command.arg(*word);
-        }
-        command.query_async(&mut connection).await.ok()
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A master, a replica, and three Sentinels that can replace the one by the other.
-struct Watched {
-    master: RedisServer,
-    replica: RedisServer,
-    sentinels: Vec<Sentinel>,
-}
-
-impl Watched {
-    async fn start() -> Self {
-        let master = RedisServer::start_with(&["--repl-diskless-sync-delay", "0"]).await;
-        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
-        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port, 2, "")).collect();
-        for sentinel in &sentinels {
-            until("they know of each other and of the replica", || async {
-                let known = |words: [&'static str; 2]| async move {
-                    match sentinel.command(&words).await {
-                        Some(redis::Value::Array(known)) => known.len(),
-                        _ => 0,
-                    }
-                };
-                known(["SENTINELS", NAME]).await == 2 && known(["REPLICAS", NAME]).await == 1
-            })
-            .await;
-        }
-        Self { master, replica, sentinels }
-    }
-
-    /// Makes the replica the master, though that is well.
-    async fn fail_over(&self) {
-        self.sentinels[0].command(&["FAILOVER", NAME]).await.expect("it begins");
-        until("the replica is the master", || is_master(&self.replica)).await;
-    }
-
-    /// One of them is not there, and does not matter.
-    fn url(&self) -> String {
-        let hosts = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
-        let hosts: Vec<_> = [format!("127.0.0.1:{}", free_port())].into_iter().chain(hosts).collect();
-        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
-    }
-}
 
 async fn is_near(bench: &Bench, token: &str) -> bool {
     bench.get_as(token, SELLERS).await.is(200).field("cache-status").ends_with("near")
