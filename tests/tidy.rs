@@ -182,6 +182,14 @@ fn only_the_deadline_times_out() {
 }
 
 #[test]
+fn only_the_ends_of_connections_name_tls() {
+    only(&["rustls::"], |file| {
+        file.starts_with("server/tls")
+            || ["config/certificate.rs", "upstream/connect.rs", "cache/redis.rs"].contains(&file)
+    });
+}
+
+#[test]
 fn only_the_server_knows_the_runtimes() {
     only(&["runtime::Builder", "Runtime::new", "tokio::main"], |file| file == "server.rs");
 }

@@ -48,6 +48,15 @@ pub(super) struct RawClients {
     pub(super) other_methods: Option<Switch>,
     pub(super) hit_loop: Option<Switch>,
     pub(super) drain_timeout: Option<Text>,
+    pub(super) tls: RawTls,
+}
+
+/// `[clients.tls]`
+pub(super) struct RawTls {
+    /// The table's header.
+    pub(super) place: Option<Place>,
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
 }
 
 /// `[upstream]`
@@ -235,7 +244,26 @@ impl RawClients {
             other_methods: section.switch("other-methods", problems),
             hit_loop: section.switch("hit-loop", problems),
             drain_timeout: section.text("drain-timeout", DURATION, problems),
+            tls: RawTls::read(section.section("tls", problems), problems),
         };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawTls {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            place: section.place(),
+            certificate: section.text("certificate", "a file's path", problems),
+            key: section.text("key", "a file's path", problems),
+        };
+        // A key itself, where its file should be named, is shown to nobody.
+        raw.key
+            .iter()
+            .filter(|key| key.value.contains("PRIVATE KEY"))
+            .for_each(|key| problems.hide(&key.place));
+        section.hide_unknown(problems);
         section.finish(problems);
         raw
     }
