@@ -118,6 +118,8 @@ pub struct Upstream {
     pub authority: Authority,
     /// PEM file of certificate authorities in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// HTTP/2 is offered, where there is TLS.
+    pub http2: bool,
     /// From the first SYN to a usable connection, TLS included.
     pub connect_timeout: Duration,
     /// From the last piece of the request sent to the answer's head.
@@ -128,7 +130,7 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many unused connections are kept.
     pub idle_connections: usize,
-    /// Requests on their way at a time, each with a connection of its own.
+    /// Requests on their way at a time; over HTTP/1 each has a connection of its own.
     pub connections: usize,
 }
 

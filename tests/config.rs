@@ -921,6 +921,18 @@ mod admin {
     }
 }
 
+#[test]
+fn http_2_is_offered_to_an_upstream_with_tls_unless_it_is_switched_off() {
+    let details =
+        |url: &str, line: &str| good(&format!("[upstream]\nurl = \"{url}\"\n{line}{ROUTE}")).details();
+    let offered = "upstream       https://a, HTTP/2 if it speaks that\n";
+    assert!(details("https://a", "").contains(offered));
+    assert!(details("https://a", "http2 = false\n").contains("upstream       https://a\n"));
+    assert!(details("http://a", "http2 = true\n").contains("upstream       http://a\n"));
+    let mistyped = format!("{BASE}http2 = \"yes\"\n{ROUTE}");
+    assert_eq!(problems(&mistyped), "3:9 `upstream.http2` is not true or false without quotes\n");
+}
+
 mod tls {
     use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 

@@ -35,13 +35,13 @@ use super::{
     entry::{Entry, Shape},
     fault::Fault,
     generation::Generation,
-    home::Home,
     near::Near,
     snapshot::{Keys, Snapshot},
 };
 use crate::{
     deadline::{Deadline, Elapsed},
     dial::Dialler,
+    home::Home,
     supervise,
 };
 

@@ -63,6 +63,7 @@ pub(super) struct RawTls {
 pub(super) struct RawUpstream {
     pub(super) url: Option<Text>,
     pub(super) ca_file: Option<Text>,
+    pub(super) http2: Option<Switch>,
     pub(super) connect_timeout: Option<Text>,
     pub(super) head_timeout: Option<Text>,
     pub(super) body_timeout: Option<Text>,
@@ -274,6 +275,7 @@ impl RawUpstream {
         let raw = Self {
             url: section.text("url", "a URL such as \"https://host\"", problems),
             ca_file: section.text("ca-file", "a file's path", problems),
+            http2: section.switch("http2", problems),
             connect_timeout: section.text("connect-timeout", DURATION, problems),
             head_timeout: section.text("head-timeout", DURATION, problems),
             body_timeout: section.text("body-timeout", DURATION, problems),

@@ -64,7 +64,11 @@ impl Config {
                 show_bytes(clients.min_rate),
                 show_duration(clients.drain_timeout),
             ),
-            format!("upstream       {}", upstream.url()),
+            format!(
+                "upstream       {}{}",
+                upstream.url(),
+                if upstream.tls && upstream.http2 { ", HTTP/2 if it speaks that" } else { "" }
+            ),
             format!(
                 "  timeouts     connect {}, head {}, body {}",
                 show_duration(upstream.connect_timeout),

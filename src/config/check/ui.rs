@@ -76,6 +76,8 @@ pub(super) fn ui(raw: RawUi, outside: Outside, https: bool, problems: &mut Probl
         tls,
         authority,
         ca_file,
+        // A request now and then gains nothing by it.
+        http2: false,
         connect_timeout: identity_timeout,
         head_timeout: identity_timeout,
         body_timeout: identity_timeout,

@@ -41,7 +41,7 @@ impl Authority {
         self.trusted(Setup::new(), terminator).await
     }
 
-    async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
+    pub(super) async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), self.pem()).expect("a file");
         let path = file.path().to_owned();
