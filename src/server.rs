@@ -249,7 +249,8 @@ fn welcome(office: Office, seats: Seats, tasks: TaskTracker, tls: Option<Tls>) -
             match tls.clone() {
                 None => tasks.spawn(converse(Seated::new(stream, held), answerer, limits)),
                 Some(tls) => tasks.spawn(async move {
-                    if let Some(stream) = tls.welcome(stream, held).await {
+                    // Boxed: of a handshake nothing stays.
+                    if let Some(stream) = Box::pin(tls.welcome(stream, held)).await {
                         converse(stream, answerer, limits).await;
                     }
                 }),

@@ -3,10 +3,10 @@
 //!
 //! Deadlines, each from when to when: `connect-timeout` from the first SYN to a usable connection;
 //! `head-timeout` from the last piece of the request sent to the answer's head; `body-timeout` between two
-//! pieces of a body, either way. A request that fails is not sent again, but for two cases: the
-//! connection turned out to be closed before anything of it was written, or it is GET, HEAD or OPTIONS without
-//! a body and met a stale pooled connection. Over HTTP/2 there is a third: the upstream says that it has not looked at it. Any other request is given a pooled connection only while that is
-//! fresh.
+//! pieces of a body, either way. A request that fails is not sent again, but for these cases: the
+//! connection turned out to be closed before anything of it was written; it is GET, HEAD or OPTIONS without
+//! a body and met a stale pooled connection, or a connection of HTTP/2 that broke; or the upstream says over HTTP/2
+//! that it has not looked at it. Over HTTP/1 any other request is given a pooled connection only while that is fresh.
 
 mod answer;
 mod body;

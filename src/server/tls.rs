@@ -158,7 +158,12 @@ impl Tls {
 
     fn show(&self, Certificate { key, not_before, not_after }: Certificate) {
         self.0.telemetry.certificate_good_until(not_after);
-        self.0.shown.0.store(Arc::new(key));
+        let shown = Arc::new(key);
+        let before = self.0.shown.0.swap(Arc::clone(&shown));
+        // A reload reads the same one again.
+        if before.cert == shown.cert {
+            return;
+        }
         let until = i64::try_from(not_after).ok().and_then(|second| Timestamp::from_second(second).ok());
         let until = until.map_or_else(|| "ever".to_owned(), |until| until.to_string());
         let now = self.0.clock.now_ms() / 1_000;
