@@ -222,6 +222,31 @@ async fn who_asks_for_much_and_reads_later_gets_all_of_it() {
     client.head().await.is(204);
 }
 
+/// Of the last answer a part is kept by the session where the system takes no more: it goes out when there is room again,
+/// though nothing is written behind it.
+#[tokio::test]
+async fn the_end_of_an_answer_is_not_kept_back() {
+    let secure = Secure::start().await;
+    let read = secure.read().replace(LIST, "/api/Seller?PageNumber=1&PageSize=500");
+    let mut first = secure.wire().await;
+    first.say(&read).await;
+    first.message().await.0.is(200);
+    let hits = || secure.bench.count("hits");
+    // One of these numbers is just more than the system takes for a client that reads nothing.
+    for count in 1..=12 {
+        let (mut client, before) = (secure.wire().await, hits());
+        for asked in 1..=count {
+            // Each by itself, as the loop of hits answers it; the last ones wait where there is no room.
+            client.say(&read).await;
+            let looked_at = until("it is answered", || async { hits() == before + asked });
+            let _ = tokio::time::timeout(Duration::from_millis(200), looked_at).await;
+        }
+        for _ in 0..count {
+            client.message().await.0.is(200);
+        }
+    }
+}
+
 #[tokio::test]
 async fn bodies_of_any_size_come_whole_both_ways() {
     let secure = Secure::start().await;
@@ -281,11 +306,15 @@ async fn stopping_finishes_what_is_in_flight_and_says_the_end() {
     let mut idle = secure.wire().await;
     idle.say(secure.read()).await;
     idle.message().await.0.is(200);
+    let mut parked = secure.wire().await;
+    parked.say(secure.read()).await;
+    parked.message().await.0.is(200);
+    sleep(PARKED).await;
     let second = tokio::spawn(async move { second.get_as("x", "/_fake/status/200").await.is(200).status });
     arrived(&gate, 2).await;
     let stopped = secure.bench.proxy.close();
     // A session that ends without a word is an error here.
-    assert!(idle.ends_in_order().await, "the unused one");
+    assert!(idle.ends_in_order().await && parked.ends_in_order().await, "the unused ones");
     gate.open();
     first.message().await.0.is(200);
     assert!(first.ends_in_order().await, "the one in flight");
