@@ -11,7 +11,6 @@ pub mod entry;
 pub mod flight;
 pub mod generation;
 
-mod home;
 mod land;
 pub mod list;
 mod look;

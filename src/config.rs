@@ -1,6 +1,7 @@
 //! What the program runs on. These types cannot hold nonsense: `raw` is what a file says, [`check`]
 //! turns it into this and reports every problem at its place.
 
+pub mod certificate;
 pub mod check;
 pub mod jwks;
 pub mod pattern;
@@ -32,6 +33,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The operator's own listener; `None`: there is none.
     pub admin: Option<Admin>,
+    /// What clients' TLS is made of; `None`: they speak in the clear.
+    pub tls: Option<Tls>,
     /// What clients may take of this process.
     pub clients: Clients,
     /// The one server that this proxy fronts.
@@ -65,6 +68,15 @@ pub struct Admin {
 
 /// A shorter token could be guessed.
 pub const ADMIN_TOKEN_BYTES: usize = 16;
+
+/// Where a server's certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM: the server's certificate, and those between it and an authority.
+    pub certificate: PathBuf,
+    /// PEM: the certificate's key.
+    pub key: PathBuf,
+}
 
 /// What clients may take of this process, and the patience with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +118,8 @@ pub struct Upstream {
     pub authority: Authority,
     /// PEM file of certificate authorities in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// HTTP/2 is offered, where there is TLS.
+    pub http2: bool,
     /// From the first SYN to a usable connection, TLS included.
     pub connect_timeout: Duration,
     /// From the last piece of the request sent to the answer's head.
@@ -116,7 +130,7 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many unused connections are kept.
     pub idle_connections: usize,
-    /// Requests on their way at a time, each with a connection of its own.
+    /// Requests on their way at a time; over HTTP/1 each has a connection of its own.
     pub connections: usize,
 }
 

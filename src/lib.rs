@@ -46,5 +46,6 @@ pub mod clock;
 pub mod config;
 pub mod deadline;
 pub mod dial;
+pub mod home;
 pub mod supervise;
 pub mod telemetry;

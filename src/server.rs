@@ -14,6 +14,7 @@ mod seat;
 mod seated;
 mod seats;
 mod threads;
+mod tls;
 
 use std::{
     future::Future,
@@ -40,6 +41,7 @@ use self::{
     seated::Seated,
     seats::Seats,
     threads::{Failure, Threads, Welcome},
+    tls::{Tls, TlsUnusable},
 };
 use crate::{
     admin::Admin,
@@ -47,6 +49,7 @@ use crate::{
     config::Config,
     deadline::Deadline,
     proxy::{Proxy, Unusable},
+    supervise,
     ui::{Ui, session::SessionsUnusable},
 };
 
@@ -77,6 +80,7 @@ pub struct Server {
     tasks: TaskTracker,
     office: Office,
     seats: Seats,
+    tls: Option<Tls>,
     clock: Clock,
     admin: Option<Admin>,
     /// It was told to stop.
@@ -92,6 +96,9 @@ pub enum StartError {
     /// The frontend cannot be run.
     #[error("the frontend at /ui")]
     Frontend(#[from] SessionsUnusable),
+    /// The certificate that clients should be shown.
+    #[error("clients.tls")]
+    Tls(#[from] TlsUnusable),
     /// The operating system gives no threads.
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
@@ -148,6 +155,7 @@ impl Server {
     async fn at(place: Place, config: &Config, clock: Clock) -> Result<Self, StartError> {
         let proxy = Proxy::new(config, clock.clone())?;
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
+        let tls = tls(config, &clock, &proxy).await?;
         let seats = Seats::new(config.clients.clone(), Arc::clone(proxy.telemetry()));
         let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui)));
         let stopping = CancellationToken::new();
@@ -155,7 +163,7 @@ impl Server {
             Administered { office: Arc::clone(&office), seats: seats.clone(), stopping: stopping.clone() };
         let admin = admin(config, administered).await?;
         let tasks = TaskTracker::new();
-        let welcome = welcome(Arc::clone(&office), seats.clone(), tasks.clone());
+        let welcome = welcome(Arc::clone(&office), seats.clone(), tasks.clone(), tls.clone());
         let count = thread::available_parallelism().map_or(1, usize::from);
         let is_passed = matches!(place, Place::Passed(_));
         let threads = Threads::wait(place, count, &welcome).map_err(|failure| match failure {
@@ -163,7 +171,7 @@ impl Server {
             Failure::Door(source) => StartError::Listen { address: config.listen, source },
             Failure::Thread(source) => StartError::Threads(source),
         })?;
-        Ok(Self { threads, welcome, tasks, office, seats, clock, admin, stopping })
+        Ok(Self { threads, welcome, tasks, office, seats, tls, clock, admin, stopping })
     }
 
     /// Where clients connect: with port 0 configured, the port that the system chose.
@@ -187,7 +195,7 @@ impl Server {
     /// By which another configuration takes office while the server runs.
     #[must_use]
     pub fn reload(&self) -> Reload {
-        Reload::new(Arc::clone(&self.office), self.seats.clone(), self.clock.clone())
+        Reload::new(Arc::clone(&self.office), self.seats.clone(), self.tls.clone(), self.clock.clone())
     }
 
     /// Answers what comes on a connection that somebody else has accepted, in the background of the caller's runtime.
@@ -200,6 +208,15 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let proxy = self.proxy();
         tokio::spawn(async move { proxy.greet().await });
+        let _certified = self.tls.map(|tls| {
+            AbortOnDropHandle::new(tokio::spawn(supervise::until_done(
+                "looking after the certificate",
+                move || {
+                    let tls = tls.clone();
+                    async move { tls.look_after().await }
+                },
+            )))
+        });
         let seats = self.seats.clone();
         let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { seats.look_after().await }));
         // Until the end: while it stops, it says so.
@@ -218,13 +235,29 @@ async fn admin(config: &Config, administered: Administered) -> Result<Option<Adm
     Admin::bind(config, administered).await.map(Some).map_err(failed)
 }
 
+async fn tls(config: &Config, clock: &Clock, proxy: &Proxy) -> Result<Option<Tls>, TlsUnusable> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    Tls::new(files, clock.clone(), Arc::clone(proxy.telemetry())).await.map(Some)
+}
+
 /// Gives who comes a seat, and serves them on the thread that has let them in.
-fn welcome(office: Office, seats: Seats, tasks: TaskTracker) -> Welcome {
+fn welcome(office: Office, seats: Seats, tasks: TaskTracker, tls: Option<Tls>) -> Welcome {
     Arc::new(move |stream, peer| match seats.take(peer.ip()) {
         Ok(held) => {
             let answerer = Answerer { office: Arc::clone(&office), seat: Arc::clone(&held.seat) };
-            tasks.spawn(converse(Seated::new(stream, held), answerer, seats.limits()));
+            let limits = seats.limits();
+            match tls.clone() {
+                None => tasks.spawn(converse(Seated::new(stream, held), answerer, limits)),
+                Some(tls) => tasks.spawn(async move {
+                    // Boxed: of a handshake nothing stays.
+                    if let Some(stream) = Box::pin(tls.welcome(stream, held)).await {
+                        converse(stream, answerer, limits).await;
+                    }
+                }),
+            };
         }
+        // Who speaks TLS would not understand it.
+        Err(_) if tls.is_some() => {}
         Err(_) => {
             // Its buffer is empty, so this is all written or the client is gone.
             let _ = stream.try_write(TURNED_AWAY);

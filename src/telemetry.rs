@@ -53,6 +53,9 @@ pub struct Telemetry {
     upstream_away: AtomicBool,
     refused_connections: AtomicU64,
     ended_connections: AtomicU64,
+    handshakes: Labelled,
+    /// A second since 1970; 0: there is none.
+    certificate_until: AtomicU64,
     panics: AtomicU64,
     said: Mutex<HashSet<String>>,
 }
@@ -202,6 +205,28 @@ impl Telemetry {
     pub fn ended_connection(&self) {
         self.ended_connections.fetch_add(1, Ordering::Relaxed);
         self.say_once("connections are closed whose clients take too long (see [clients])");
+    }
+
+    /// A client's handshake of TLS ended so.
+    pub fn handshake(&self, outcome: &'static str) {
+        self.handshakes.add(("outcome", outcome), 1);
+    }
+
+    /// Clients' handshakes of TLS, by how they ended.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<(&'static str, u64)> {
+        self.handshakes.all().into_iter().map(|((_, outcome), count)| (outcome, count)).collect()
+    }
+
+    /// The certificate that clients are shown is good until this second since 1970.
+    pub fn certificate_good_until(&self, second: u64) {
+        self.certificate_until.store(second, Ordering::Relaxed);
+    }
+
+    /// Until which second since 1970 the certificate is good that clients are shown, if they are shown one.
+    #[must_use]
+    pub fn certificate_until(&self) -> Option<u64> {
+        Some(self.certificate_until.load(Ordering::Relaxed)).filter(|second| *second > 0)
     }
 
     /// A request failed by a mistake of ours; where, the panic hook has said.

@@ -3,15 +3,16 @@
 //!
 //! Deadlines, each from when to when: `connect-timeout` from the first SYN to a usable connection;
 //! `head-timeout` from the last piece of the request sent to the answer's head; `body-timeout` between two
-//! pieces of a body, either way. A request that fails is not sent again, but for two cases: the
-//! connection turned out to be closed before anything of it was written, or it is GET, HEAD or OPTIONS without
-//! a body and met a stale pooled connection. Any other request is given a pooled connection only while that is
-//! fresh.
+//! pieces of a body, either way. A request that fails is not sent again, but for these cases: the
+//! connection turned out to be closed before anything of it was written; it is GET, HEAD or OPTIONS without
+//! a body and met a stale pooled connection, or a connection of HTTP/2 that broke; or the upstream says over HTTP/2
+//! that it has not looked at it. Over HTTP/1 any other request is given a pooled connection only while that is fresh.
 
 mod answer;
 mod body;
 mod connect;
 mod connection;
+mod http2;
 mod pool;
 mod spelled;
 mod spelling;
@@ -33,9 +34,11 @@ pub use self::{
     spelling::Spelling,
 };
 use self::{
+    answer::Carried,
     body::{ClientFault, Progress},
-    connect::Connector,
+    connect::{Connector, Offer, Opened},
     connection::Connection,
+    http2::{Http2, Stream, Unanswered, Way},
     pool::Pool,
 };
 use crate::{
@@ -47,6 +50,8 @@ use crate::{
 /// A pooled connection that has waited longer carries no request that must not be sent twice: servers
 /// close what has been idle for some seconds, and may do so while the request is on its way.
 const FRESH: Duration = Duration::from_secs(1);
+/// How often a request is sent over HTTP/2 where the upstream says that it has done nothing with it.
+const TRIES: usize = 3;
 
 /// Why there is no answer. Its text is for the log; a client is told less.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +82,7 @@ pub enum UpstreamError {
     ClientBroken,
 }
 
-/// Connections to an upstream.
+/// Connections to an upstream. One of HTTP/2 counts as busy once for each request that it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// On which a request is on its way, or its answer.
@@ -107,9 +112,11 @@ impl UpstreamError {
 
 /// One server that is dialled: the one behind this proxy, or the one that publishes keys.
 pub struct Upstream {
-    connector: Connector,
+    connector: Arc<Connector>,
     pool: Pool,
-    /// For requests on their way, each of which has a connection of its own until its answer has ended.
+    /// Where the upstream may choose it.
+    http2: Option<Http2>,
+    /// For requests on their way, until their answers have ended; over HTTP/1 each has a connection of its own.
     places: Arc<Semaphore>,
     host: HeaderValue,
     limits: config::Upstream,
@@ -122,14 +129,16 @@ impl Upstream {
     /// Where TLS cannot work as configured.
     pub fn new(config: &config::Upstream, dialler: &Dialler) -> Result<Self, UpstreamUnusable> {
         let host = HeaderValue::from_str(config.authority.as_str()).map_err(|_| UpstreamUnusable::Name)?;
+        let connector =
+            Connector::new(&config.authority, config.tls, config.ca_file.as_deref(), dialler.clone())?;
+        let (connector, pool) =
+            (Arc::new(connector), Pool::new(config.idle_connections, config.idle_timeout));
+        let http2 = (config.tls && config.http2)
+            .then(|| Http2::new(config, Arc::clone(&connector), host.clone(), pool.clone()));
         Ok(Self {
-            connector: Connector::new(
-                &config.authority,
-                config.tls,
-                config.ca_file.as_deref(),
-                dialler.clone(),
-            )?,
-            pool: Pool::new(config.idle_connections, config.idle_timeout),
+            connector,
+            pool,
+            http2,
             places: Arc::new(Semaphore::new(config.connections)),
             host,
             limits: config.clone(),
@@ -140,7 +149,8 @@ impl Upstream {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let (most, free) = (self.limits.connections, self.places.available_permits());
-        Usage { busy: most.saturating_sub(free), idle: self.pool.count(), most }
+        let idle = self.pool.count() + self.http2.as_ref().map_or(0, Http2::idle);
+        Usage { busy: most.saturating_sub(free), idle, most }
     }
 
     /// What `Host` says upstream.
@@ -165,7 +175,10 @@ impl Upstream {
             Ok(place) => place,
             Err(_) => self.place().await?,
         };
-        let mut answer = self.send_in_place(request).await?;
+        let mut answer = match &self.http2 {
+            None => self.send_first(request, Offer::First).await?,
+            Some(http2) => self.send_as_chosen(request, http2).await?,
+        };
         answer.body_mut().hold(place);
         Ok(answer)
     }
@@ -176,20 +189,93 @@ impl Upstream {
         place.ok().and_then(Result::ok).ok_or(UpstreamError::Crowded(limit))
     }
 
-    async fn send_in_place(
+    /// Sends a request by the protocol that the upstream chooses. Boxed, as not every upstream may choose.
+    fn send_as_chosen<'s>(
+        &'s self,
+        request: Request<RequestBody>,
+        http2: &'s Http2,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>> + Send + 's>> {
+        Box::pin(async move {
+            // There is no such thing in HTTP/2 as we speak it.
+            if request.headers().contains_key(header::UPGRADE) {
+                return self.send_first(request, Offer::First).await;
+            }
+            match http2.way().await? {
+                Way::First => self.send_first(request, Offer::Both).await,
+                Way::Second(stream) => self.send_second(stream, request, http2).await,
+            }
+        })
+    }
+
+    /// Sends a request over HTTP/2, and again where that is safe.
+    async fn send_second(
+        &self,
+        mut stream: Stream,
+        mut request: Request<RequestBody>,
+        http2: &Http2,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let (repeatable, replay) = (is_repeatable(&request), again(&request).map(Box::new));
+            let failed = match self.send_on_stream(stream, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            // What broke off may have been done; it is tried once more at the most.
+            let replay = replay.filter(|_| failed.unprocessed || repeatable && failed.is_broken());
+            match failed.unsent.or(replay).filter(|_| tries > 0) {
+                Some(next) => request = *next,
+                None => return Err(failed.error),
+            }
+            if !failed.unprocessed {
+                tries = tries.min(1);
+            }
+            stream = match http2.way().await? {
+                Way::First => return self.send_first(request, Offer::Both).await,
+                Way::Second(stream) => stream,
+            };
+        }
+    }
+
+    async fn send_on_stream(
+        &self,
+        stream: Stream,
+        request: Request<RequestBody>,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let progress = request.body().progress();
+        progress.begin();
+        let head = self.head(stream.send(request), &progress).await?;
+        match (head, progress.fault()) {
+            (Ok(head), _) => Ok(self.receive_on(head, Carried::Second { _held: stream }, progress)),
+            (Err(_), Some(fault)) => Err(fault_of(fault).into()),
+            (Err(unanswered), None) => {
+                let Unanswered { error, unsent, unprocessed } = *unanswered;
+                let unsent = unsent.map(Box::new);
+                Err(Failed {
+                    error: UpstreamError::Broken(error),
+                    unprocessed: unprocessed || unsent.is_some(),
+                    unsent,
+                })
+            }
+        }
+    }
+
+    async fn send_first(
         &self,
         request: Request<RequestBody>,
+        offer: Offer,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let repeatable = is_repeatable(&request);
         let Some(connection) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
-            return self.send_fresh(request).await;
+            return self.send_fresh(request, offer).await;
         };
         let replay = repeatable.then(|| Box::new(copy(&request)));
         match self.send_on(connection, request).await {
             Ok(answer) => Ok(answer),
-            Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request).await,
+            Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request, offer).await,
             Err(Failed { error: UpstreamError::Broken(error), .. }) => match replay {
-                Some(request) => self.send_fresh(*request).await,
+                Some(request) => self.send_fresh(*request, offer).await,
                 None => Err(UpstreamError::Broken(error)),
             },
             Err(failed) => Err(failed.error),
@@ -200,15 +286,27 @@ impl Upstream {
     fn send_fresh(
         &self,
         request: Request<RequestBody>,
+        offer: Offer,
     ) -> Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>> + Send + '_>> {
-        Box::pin(
-            async move { self.send_on(self.dial().await?, request).await.map_err(|failed| failed.error) },
-        )
+        Box::pin(async move {
+            let sent = match (self.dial(offer).await?, &self.http2) {
+                (Opened::First(connection), _) => self.send_on(connection, request).await,
+                (Opened::Second(stream), Some(http2)) => {
+                    // It has changed its mind since it was asked last.
+                    http2.take_over(stream).await?;
+                    return self.send_as_chosen(request, http2).await;
+                }
+                (Opened::Second(_), None) => {
+                    Err(UpstreamError::Unfit("a protocol that was not offered").into())
+                }
+            };
+            sent.map_err(|failed| failed.error)
+        })
     }
 
-    async fn dial(&self) -> Result<Connection, UpstreamError> {
+    async fn dial(&self, offer: Offer) -> Result<Opened, UpstreamError> {
         let limit = self.limits.connect_timeout;
-        match Deadline::after(limit).within(self.connector.connect()).await {
+        match Deadline::after(limit).within(self.connector.connect(offer)).await {
             Ok(connected) => connected,
             Err(Elapsed) => Err(UpstreamError::ConnectLate(limit)),
         }
@@ -227,11 +325,14 @@ impl Upstream {
                 Err(UpstreamError::Unfit("a transfer coding other than chunked").into())
             }
             (Ok(head), _) => Ok(self.receive(head, connection, progress)),
-            (Err(_), Some(ClientFault::Late)) => Err(UpstreamError::ClientLate.into()),
-            (Err(_), Some(ClientFault::Broken)) => Err(UpstreamError::ClientBroken.into()),
+            (Err(_), Some(fault)) => Err(fault_of(fault).into()),
             (Err(mut error), None) => {
                 let unsent = error.take_message().map(Box::new);
-                Err(Failed { error: UpstreamError::Broken((*error).into_error()), unsent })
+                Err(Failed {
+                    error: UpstreamError::Broken((*error).into_error()),
+                    unsent,
+                    unprocessed: false,
+                })
             }
         }
     }
@@ -268,13 +369,23 @@ impl Upstream {
             // The connection now belongs to whoever takes the upgrade.
             let gone = Pool::new(0, Duration::ZERO);
             connection.go_on_alone();
-            return head.map(|body| AnswerBody::new(body, limit, None, gone, progress));
+            return head.map(|body| AnswerBody::new(body, limit, Carried::Alone, gone, progress));
         }
         if !progress.has_ended() {
             // A client that sends first and reads later would wait for itself.
             connection.go_on_alone();
         }
-        head.map(|body| AnswerBody::new(body, limit, Some(connection), self.pool.clone(), progress))
+        self.receive_on(head, Carried::First(connection), progress)
+    }
+
+    fn receive_on(
+        &self,
+        head: Response<Incoming>,
+        carried: Carried,
+        progress: Progress,
+    ) -> Response<AnswerBody> {
+        let limit = self.limits.body_timeout;
+        head.map(|body| AnswerBody::new(body, limit, carried, self.pool.clone(), progress))
     }
 }
 
@@ -292,17 +403,38 @@ pub fn is_json(fields: &HeaderMap) -> bool {
 struct Failed {
     error: UpstreamError,
     unsent: Option<Box<Request<RequestBody>>>,
+    /// The upstream has done nothing with it.
+    unprocessed: bool,
+}
+
+impl Failed {
+    fn is_broken(&self) -> bool {
+        matches!(self.error, UpstreamError::Broken(_))
+    }
 }
 
 impl From<UpstreamError> for Failed {
     fn from(error: UpstreamError) -> Self {
-        Self { error, unsent: None }
+        Self { error, unsent: None, unprocessed: false }
+    }
+}
+
+fn fault_of(fault: ClientFault) -> UpstreamError {
+    match fault {
+        ClientFault::Late => UpstreamError::ClientLate,
+        ClientFault::Broken => UpstreamError::ClientBroken,
     }
 }
 
 /// Whether a request may be sent a second time.
 fn is_repeatable(request: &Request<RequestBody>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_empty()
+}
+
+/// A request as it is before anything of it was sent, if it can be had twice: a client's body cannot.
+fn again(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let body = request.body().again()?;
+    Some(copy(request).map(|_| body))
 }
 
 /// A copy of a request without a body.

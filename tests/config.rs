@@ -921,6 +921,165 @@ mod admin {
     }
 }
 
+#[test]
+fn http_2_is_offered_to_an_upstream_with_tls_unless_it_is_switched_off() {
+    let details =
+        |url: &str, line: &str| good(&format!("[upstream]\nurl = \"{url}\"\n{line}{ROUTE}")).details();
+    let offered = "upstream       https://a, HTTP/2 if it speaks that\n";
+    assert!(details("https://a", "").contains(offered));
+    assert!(details("https://a", "http2 = false\n").contains("upstream       https://a\n"));
+    assert!(details("http://a", "http2 = true\n").contains("upstream       http://a\n"));
+    let mistyped = format!("{BASE}http2 = \"yes\"\n{ROUTE}");
+    assert_eq!(problems(&mistyped), "3:9 `upstream.http2` is not true or false without quotes\n");
+}
+
+mod tls {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
+
+    use super::*;
+
+    fn written(folder: &Path, name: &str, text: &str) -> String {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// A certificate and its key, good from this year to that.
+    fn certified(from: i32, to: i32) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn table(certificate: &str, key: &str) -> String {
+        format!("[clients.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n{BASE}{ROUTE}")
+    }
+
+    #[test]
+    fn clients_speak_tls_where_both_files_are_given_by_whomever() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = certified(2020, 4000);
+        // Others may stand behind the server's own, and the key beside them.
+        let one =
+            written(folder.path(), "one.pem", &format!("{certificate}{}{key}", certified(2020, 2021).0));
+        let config = good(&table(&one, &one));
+        let tls = config.tls.as_ref().unwrap();
+        assert_eq!((tls.certificate.as_path(), tls.key.as_path()), (Path::new(&one), Path::new(&one)));
+        assert!(config.summary().contains(": https://127.0.0.1:8080 -> "), "{}", config.summary());
+        assert!(config.details().contains(&format!("tls          certificate {one}, key {one}")));
+        assert!(config.ui.unwrap().secure_cookie, "browsers speak HTTPS with it");
+        let plainly = format!("{}[ui]\nsecure-cookie = false\n", table(&one, &one));
+        assert!(!good(&plainly).ui.unwrap().secure_cookie);
+
+        let outside = [("CATPROXY_TLS_CERTIFICATE", one.as_str()), ("CATPROXY_TLS_KEY", one.as_str())];
+        assert_eq!(serve(&[], &outside).unwrap().0.tls, good(&table(&one, &one)).tls);
+        let report = serve(&[], &outside[..1]).unwrap_err().to_string();
+        assert!(report.contains("`clients.tls.key` is missing"), "{report}");
+        assert!(good(&format!("{BASE}{ROUTE}")).tls.is_none());
+    }
+
+    #[test]
+    fn each_problem_is_at_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = certified(2020, 4000);
+        let (good_certificate, good_key) =
+            (written(folder.path(), "c.pem", &certificate), written(folder.path(), "k.pem", &key));
+        let file = |name, text: &str| written(folder.path(), name, text);
+        let another = file("another", &certified(2020, 4000).1);
+        let two = file("two", &format!("{key}{key}"));
+        let encrypted = file("encrypted", &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
+        let no_pem = file("no", &certificate.replace("MII", "!!!"));
+        let no_certificate = file("none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let empty = file("empty", "");
+        let (of_certificate, of_key) = (
+            "2:15 `clients.tls.certificate` is not a file with a certificate\n",
+            "3:7 `clients.tls.key` is not a file with the certificate's key\n",
+        );
+        let both = format!("{of_certificate}{of_key}");
+        for (certificate, key, expected, why) in [
+            ("/no/such", "/no/such", both.as_str(), "No such file"),
+            (&empty, &good_key, of_certificate, "there is no certificate in it"),
+            (&no_pem, &good_key, of_certificate, "it is no PEM"),
+            (&no_certificate, &good_key, of_certificate, "no certificate that is understood"),
+            (&good_certificate, &another, of_key, "it is the key of another certificate"),
+            (&good_certificate, &two, of_key, "there are 2 keys in it"),
+            (&good_certificate, &encrypted, of_key, "its key is encrypted"),
+            (&good_certificate, &empty, of_key, "there is no private key in it"),
+            (&good_certificate, &good_certificate, of_key, "there is no private key in it"),
+        ] {
+            let text = table(certificate, key);
+            assert_eq!(problems(&text), expected);
+            let report = load(&text, Overrides::default()).unwrap_err().to_string();
+            assert!(report.contains(why), "{why}: {report}");
+        }
+        let half = format!("[clients.tls]\ncertificat = 1\nkey = \"{good_key}\"\n{BASE}{ROUTE}");
+        let expected =
+            "1:10 `clients.tls.certificate` is missing\n2:1 `clients.tls.certificat` is not a key\n";
+        assert_eq!(problems(&half), expected);
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_file_is_shown_to_nobody() {
+        let key = certified(2020, 4000).1.replace('\n', "\\n");
+        let report = load(&table("/no/such", &key), Overrides::default()).unwrap_err().to_string();
+        let secret = key.split("\\n").nth(1).unwrap();
+        assert!(report.contains("clients.tls.key") && !report.contains(secret), "{report}");
+        let outside = [("CATPROXY_TLS_CERTIFICATE", "/no/such"), ("CATPROXY_TLS_KEY", key.as_str())];
+        let report = serve(&[], &outside).unwrap_err().to_string();
+        assert!(report.contains("CATPROXY_TLS_KEY") && !report.contains(secret), "{report}");
+    }
+
+    #[test]
+    fn a_key_that_may_not_be_read_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = certified(2020, 4000);
+        let (certificate, key) =
+            (written(folder.path(), "c.pem", &certificate), written(folder.path(), "k.pem", &key));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
+        // Who may read everything is not told anything.
+        if fs::read(&key).is_err() {
+            let report = load(&table(&certificate, &key), Overrides::default()).unwrap_err().to_string();
+            assert!(report.contains("Permission denied"), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_good_now_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        for ((from, to), word) in [((2000, 2001), "has expired"), ((3000, 3001), "is not good yet")] {
+            let (certificate, key) = certified(from, to);
+            let certificate = written(folder.path(), "c.pem", &certificate);
+            let text = table(&certificate, &written(folder.path(), "k.pem", &key));
+            let (config, warnings) = load(&text, Overrides::default()).unwrap();
+            let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+            assert!(config.tls.is_some());
+            let expected =
+                format!("my.toml:2: clients.tls.certificate: the certificate {word}; clients will refuse it");
+            assert_eq!(warning.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn all_usual_keys_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        for algorithm in
+            [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519]
+        {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            let params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+            let certificate = written(folder.path(), "c.pem", &params.self_signed(&key).unwrap().pem());
+            good(&table(&certificate, &written(folder.path(), "k.pem", &key.serialize_pem())));
+        }
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["b.example".to_owned()]).unwrap();
+        let certificate = written(folder.path(), "c.pem", &cert.pem());
+        good(&table(&certificate, &written(folder.path(), "k.pem", &signing_key.serialize_pem())));
+    }
+}
+
 mod ui {
     use super::*;
 

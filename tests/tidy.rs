@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "main",
     "cli",
     "server",
@@ -105,6 +105,7 @@ const ORDER: [&str; 26] = [
     "deadline",
     "supervise",
     "dial",
+    "home",
     "lib",
 ];
 
@@ -179,6 +180,19 @@ fn only_one_room_opens_connections() {
 #[test]
 fn only_the_deadline_times_out() {
     only(&["time::timeout", "timeout_at"], |file| file == "deadline.rs");
+}
+
+#[test]
+fn only_the_ends_of_connections_name_tls() {
+    only(&["rustls::"], |file| {
+        file.starts_with("server/tls")
+            || ["config/certificate.rs", "upstream/connect.rs", "cache/redis.rs"].contains(&file)
+    });
+}
+
+#[test]
+fn only_connections_of_http_2_name_its_library() {
+    only(&[" h2::", "(h2::", "<h2::"], |file| file.starts_with("upstream/http2"));
 }
 
 #[test]

@@ -212,7 +212,18 @@ impl Scrape {
         for (ours, name, help) in COUNTS {
             sheet.counter(name, help, self.telemetry.count(ours))?;
         }
+        self.tls(sheet)?;
         sheet.gauge("catproxy_client_connections", "Clients' connections", self.connections as u64)
+    }
+
+    fn tls(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let handshakes = self.telemetry.handshakes().into_iter();
+        let handshakes = handshakes.map(|(outcome, count)| (labels([("outcome", outcome)]), count));
+        let help = "Clients' handshakes of TLS, by how they ended";
+        sheet.counters("catproxy_tls_handshakes", help, None, handshakes)?;
+        let until = self.telemetry.certificate_until().map(|second| (Labels::new(), second));
+        let help = "Until when the certificate is good that clients are shown, in seconds since 1970";
+        sheet.gauges("catproxy_tls_certificate_not_after", help, Some(&Unit::Seconds), until)
     }
 
     fn process(&self, sheet: &mut Sheet<'_>) -> fmt::Result {

@@ -11,7 +11,8 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{generation::Generation, home::Home, near::Stamp};
+use super::{generation::Generation, near::Stamp};
+use crate::home::Home;
 
 /// What makes two fills the same: callers with equal ones share a flight. It may hold a caller's identity and is
 /// not printed.

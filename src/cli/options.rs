@@ -113,6 +113,8 @@ impl Options {
                 "CATPROXY_ADMIN_LISTEN",
             )?,
             admin_token: choose(None, "CATPROXY_ADMIN_TOKEN")?,
+            tls_certificate: choose(None, "CATPROXY_TLS_CERTIFICATE")?,
+            tls_key: choose(None, "CATPROXY_TLS_KEY")?,
             upstream: choose(self.upstream.as_ref().map(|value| ("--upstream", value)), "CATPROXY_UPSTREAM")?,
             redis_url,
             prefix: choose(None, "CATPROXY_PREFIX")?,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{
-        Admin, Config,
+        Admin, Config, Tls,
         report::{Report, Warning},
     },
     server::{self, Server, StartError, Stopped, reload::Reload},
@@ -54,7 +54,7 @@ async fn serve(
         None => Server::bind(&config, Clock::system()).await?,
     };
     let (stops, hangups) = (Stops::listen(), Hangups::listen());
-    let begun = (config.listen, config.admin.clone());
+    let begun = Begun { listens: config.listen, admin: config.admin.clone(), tls: config.tls.clone() };
     config.listen = server.address();
     if let (Some(admin), Some(address)) = (&mut config.admin, server.admin_address()) {
         admin.listen = address;
@@ -81,17 +81,25 @@ pub(super) async fn until_stopped(
     }
 }
 
+/// What only a start takes over.
+struct Begun {
+    listens: SocketAddr,
+    admin: Option<Admin>,
+    /// Other files are taken over, but not whether there are any.
+    tls: Option<Tls>,
+}
+
 /// Reads the configuration anew at each hangup and puts it in office; where that cannot be, the one before stays.
 async fn reload_at(
     mut hangups: Hangups,
     reload: Reload,
-    (listens, admin): (SocketAddr, Option<Admin>),
+    mut begun: Begun,
     load: impl Fn() -> Result<(Config, Vec<Warning>), Report>,
 ) -> Infallible {
     loop {
         hangups.next().await;
         service::tell(Stage::Reloading);
-        let outcome = exchange(&reload, listens, admin.as_ref(), &load).await;
+        let outcome = exchange(&reload, &mut begun, &load).await;
         service::tell(Stage::Ready(&outcome));
     }
 }
@@ -99,8 +107,7 @@ async fn reload_at(
 /// What came of it, as a line without secrets.
 async fn exchange(
     reload: &Reload,
-    listens: SocketAddr,
-    admin: Option<&Admin>,
+    begun: &mut Begun,
     load: impl Fn() -> Result<(Config, Vec<Warning>), Report>,
 ) -> String {
     const NOT: &str = "not reloaded; what ran before goes on";
@@ -114,16 +121,21 @@ async fn exchange(
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.listen != listens {
+    if config.listen != begun.listens {
         tracing::warn!("`listen` is another one now; that takes a restart");
-        config.listen = listens;
+        config.listen = begun.listens;
     }
-    if config.admin.as_ref() != admin {
+    if config.admin != begun.admin {
         tracing::warn!("the admin listener, or its token, is another one now; that takes a restart");
-        config.admin = admin.cloned();
+        config.admin.clone_from(&begun.admin);
+    }
+    if config.tls.is_some() != begun.tls.is_some() {
+        tracing::warn!("clients are to speak TLS now, or not any more; that takes a restart");
+        config.tls.clone_from(&begun.tls);
     }
     match reload.exchange(&config).await {
         Ok(()) => {
+            begun.tls.clone_from(&config.tls);
             let summary = config.summary();
             tracing::info!("reloaded: {summary}");
             summary

@@ -10,6 +10,7 @@ mod key;
 mod limits;
 mod route;
 mod settings;
+mod tls;
 mod ui;
 
 use std::{fmt, fs::File, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -33,6 +34,10 @@ pub struct Overrides {
     pub admin_listen: Option<Setting>,
     /// What the operator must say; in no file.
     pub admin_token: Option<Setting>,
+    /// In place of `clients.tls.certificate`.
+    pub tls_certificate: Option<Setting>,
+    /// In place of `clients.tls.key`.
+    pub tls_key: Option<Setting>,
     /// In place of `upstream.url`.
     pub upstream: Option<Setting>,
     /// In place of `store.redis-url`; makes the store a Redis.
@@ -107,6 +112,7 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
     let zone = choose(raw.time_zone, overrides.time_zone, problems, time_zone);
     let note = raw.note.and_then(|note| one_line(note, problems));
     let clients = settings::clients(&raw.clients, problems);
+    let tls = tls::tls(raw.clients.tls, overrides.tls_certificate, overrides.tls_key, problems);
     let upstream = settings::upstream(raw.upstream, overrides.upstream, problems);
     let (store, ttl) = settings::store(raw.store, overrides.redis_url, overrides.prefix, problems);
     let vouch_place = raw.admission.vouch_limit.as_ref().map(|limit| limit.place.clone());
@@ -124,13 +130,14 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
 
     settings::compare_lives(admission.as_ref(), vouch_place.as_ref(), &routes, problems);
     let time_zone = zone.unwrap_or_else(|| system_zone(&routes, problems));
-    let ui = ui::ui(raw.ui, outside, problems);
+    let ui = ui::ui(raw.ui, outside, tls.is_some(), problems);
     let routes = routes.into_iter().map(Arc::new).collect();
     Some(Config {
         name,
         note,
         listen,
         admin,
+        tls,
         clients,
         upstream: upstream?,
         store,

@@ -48,12 +48,22 @@ pub(super) struct RawClients {
     pub(super) other_methods: Option<Switch>,
     pub(super) hit_loop: Option<Switch>,
     pub(super) drain_timeout: Option<Text>,
+    pub(super) tls: RawTls,
+}
+
+/// `[clients.tls]`
+pub(super) struct RawTls {
+    /// The table's header.
+    pub(super) place: Option<Place>,
+    pub(super) certificate: Option<Text>,
+    pub(super) key: Option<Text>,
 }
 
 /// `[upstream]`
 pub(super) struct RawUpstream {
     pub(super) url: Option<Text>,
     pub(super) ca_file: Option<Text>,
+    pub(super) http2: Option<Switch>,
     pub(super) connect_timeout: Option<Text>,
     pub(super) head_timeout: Option<Text>,
     pub(super) body_timeout: Option<Text>,
@@ -235,7 +245,26 @@ impl RawClients {
             other_methods: section.switch("other-methods", problems),
             hit_loop: section.switch("hit-loop", problems),
             drain_timeout: section.text("drain-timeout", DURATION, problems),
+            tls: RawTls::read(section.section("tls", problems), problems),
         };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawTls {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            place: section.place(),
+            certificate: section.text("certificate", "a file's path", problems),
+            key: section.text("key", "a file's path", problems),
+        };
+        // A key itself, where its file should be named, is shown to nobody.
+        raw.key
+            .iter()
+            .filter(|key| key.value.contains("PRIVATE KEY"))
+            .for_each(|key| problems.hide(&key.place));
+        section.hide_unknown(problems);
         section.finish(problems);
         raw
     }
@@ -246,6 +275,7 @@ impl RawUpstream {
         let raw = Self {
             url: section.text("url", "a URL such as \"https://host\"", problems),
             ca_file: section.text("ca-file", "a file's path", problems),
+            http2: section.switch("http2", problems),
             connect_timeout: section.text("connect-timeout", DURATION, problems),
             head_timeout: section.text("head-timeout", DURATION, problems),
             body_timeout: section.text("body-timeout", DURATION, problems),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Admin, Admission, Config, Route, SessionKey, Store, StoreKind, Ui, VouchFor,
+    Admin, Admission, Config, Route, SessionKey, Store, StoreKind, Tls, Ui, VouchFor,
     jwks::{Jwks, KeysAt},
     redis_url,
     units::{show_bytes, show_duration},
@@ -18,8 +18,9 @@ impl Config {
         let note = self.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
         let admin = self.admin.as_ref().map_or_else(String::new, |admin| format!(", admin {}", admin.listen));
         format!(
-            "{}: {} -> {}, {}, routes {}, admission {}{admin}{note}",
+            "{}: {}{} -> {}, {}, routes {}, admission {}{admin}{note}",
             self.name,
+            if self.tls.is_some() { "https://" } else { "" },
             self.listen,
             self.upstream.url(),
             self.store.kind,
@@ -42,9 +43,10 @@ impl Config {
     #[must_use]
     pub fn details(&self) -> String {
         let Self { clients, upstream, store, fill, .. } = self;
-        let mut lines = vec![
-            format!("configuration  {}", self.name),
-            format!("listen         {}", self.listen),
+        let mut lines =
+            vec![format!("configuration  {}", self.name), format!("listen         {}", self.listen)];
+        lines.extend(self.tls.as_ref().map(|tls| format!("  tls          {tls}")));
+        lines.extend([
             format!(
                 "admin          {}",
                 self.admin.as_ref().map_or_else(|| "off".to_owned(), Admin::to_string)
@@ -62,7 +64,11 @@ impl Config {
                 show_bytes(clients.min_rate),
                 show_duration(clients.drain_timeout),
             ),
-            format!("upstream       {}", upstream.url()),
+            format!(
+                "upstream       {}{}",
+                upstream.url(),
+                if upstream.tls && upstream.http2 { ", HTTP/2 if it speaks that" } else { "" }
+            ),
             format!(
                 "  timeouts     connect {}, head {}, body {}",
                 show_duration(upstream.connect_timeout),
@@ -75,7 +81,7 @@ impl Config {
                 upstream.idle_connections,
                 show_duration(upstream.idle_timeout)
             ),
-        ];
+        ]);
         lines.extend(upstream.ca_file.as_ref().map(|file| format!("  ca-file      {}", file.display())));
         lines.extend([
             format!("store          {}", store.kind),
@@ -181,6 +187,12 @@ impl fmt::Display for Store {
             write!(out, "; copies of {bytes} for {limit}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "certificate {}, key {}", self.certificate.display(), self.key.display())
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     answers::Answerer,
     hits::{self, Left},
     seat::{Seat, Verdict},
-    seated::{Begins, Seated},
+    seated::{Begins, Line, Seated},
 };
 use crate::config::Clients;
 
@@ -38,17 +38,17 @@ const ERROR_STREAMS: usize = 100;
 const PING: Duration = Duration::from_secs(20);
 
 /// Answers what comes on a connection until it ends, by itself or because its seat is told so.
-pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc<Clients>) {
+pub(super) async fn converse<S: Line>(mut stream: Seated<S>, answerer: Answerer, limits: Arc<Clients>) {
     match poll_fn(|context| stream.poll_begin(context)).await {
         Some(Begins::Http1) => {}
         Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
-        None => return,
+        None => return stream.end(),
     }
     let (mut returns, mut returned) = (false, false);
     loop {
         if limits.hit_loop {
             match hits::answer(&mut stream, &answerer, &limits).await {
-                Left::Ended => return,
+                Left::Ended => return stream.end(),
                 // One whose hits are unusual does not come back for each of them.
                 Left::Unread { answered } => returns = answered || !returned,
             }
@@ -60,13 +60,18 @@ pub(super) async fn converse(mut stream: Seated, answerer: Answerer, limits: Arc
         }
         returned = true;
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
-            return;
+            return stream.end();
         }
     }
 }
 
 /// Gives the stream back where it is to be parked or, if it `returns`, where hits may follow.
-async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients, returns: bool) -> Option<Seated> {
+async fn over_http1<S: Line>(
+    stream: Seated<S>,
+    answerer: Answerer,
+    limits: &Clients,
+    returns: bool,
+) -> Option<Seated<S>> {
     let seat = Arc::clone(stream.seat());
     let mut builder = http1::Builder::new();
     // The seats keep the time. How names are spelled is read along (`heads`): that costs less than to let hyper keep it.
@@ -112,7 +117,7 @@ async fn over_http1(stream: Seated, answerer: Answerer, limits: &Clients, return
     Some(stream)
 }
 
-async fn over_http2(stream: Seated, answerer: Answerer, limits: &Clients) {
+async fn over_http2<S: Line>(stream: Seated<S>, answerer: Answerer, limits: &Clients) {
     let seat = Arc::clone(stream.seat());
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())

@@ -16,7 +16,11 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response::Parts};
 use tokio_util::io::poll_write_buf;
 
-use super::{answers::Answerer, seat::Verdict, seated::Seated};
+use super::{
+    answers::Answerer,
+    seat::Verdict,
+    seated::{Line, Seated},
+};
 use crate::{
     body::Body,
     classify::{HEEDED, rules_out_a_read},
@@ -41,7 +45,7 @@ pub(super) enum Left {
 }
 
 /// Answers hits until something else comes, or the connection ends.
-pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Clients) -> Left {
+pub(super) async fn answer<S: Line>(stream: &mut Seated<S>, answerer: &Answerer, limits: &Clients) -> Left {
     let mut answered = false;
     loop {
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
@@ -54,7 +58,6 @@ pub(super) async fn answer(stream: &mut Seated, answerer: &Answerer, limits: &Cl
         // Until it is written.
         let (_visit, _) = answerer.seat.visit();
         let last = hit.last || answerer.seat.verdict() >= Verdict::Leave;
-        // To close the connection is to say that it is the end: nothing is shut down first.
         if write(stream, hit.answer, last).await.is_none() || last {
             return Left::Ended;
         }
@@ -121,8 +124,8 @@ fn sorted<'b>(lines: &[httparse::Header<'b>]) -> Option<Sorted<'b>> {
     Some(Sorted { authorization: authorization?, last, fields })
 }
 
-/// Writes an answer; `None` where the connection is at its end.
-async fn write(stream: &mut Seated, answer: Response<Body>, last: bool) -> Option<()> {
+/// Writes an answer, whose length is said; `None` where the connection is at its end.
+async fn write<S: Line>(stream: &mut Seated<S>, answer: Response<Body>, last: bool) -> Option<()> {
     let (parts, body) = answer.into_parts();
     let Body::Own(body) = body else { return None };
     let mut rest = head_of(&parts, &body, last).chain(body);
@@ -130,7 +133,7 @@ async fn write(stream: &mut Seated, answer: Response<Body>, last: bool) -> Optio
         let written = poll_fn(|context| poll_write_buf(Pin::new(&mut *stream), context, &mut rest)).await;
         written.ok().filter(|written| *written > 0)?;
     }
-    Some(())
+    stream.sent().await.ok()
 }
 
 fn head_of(parts: &Parts, body: &Bytes, last: bool) -> BytesMut {

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -32,10 +33,41 @@ thread_local! {
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What a client is spoken with on: a socket, or a session on one.
+pub(super) trait Line: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// What it has taken may not be on its way before it is flushed; it tells the seat itself how that goes.
+    const BUFFERS: bool;
+
+    /// Waits until there may be something to be read; an error shows when it is.
+    fn poll_something(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// When it is closed, what waits in the system is thrown away.
+    fn reset(&self);
+
+    /// Says that nothing more comes, as far as that can be said without waiting.
+    fn end(&mut self);
+}
+
+impl Line for TcpStream {
+    const BUFFERS: bool = false;
+
+    fn poll_something(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(context).map(drop)
+    }
+
+    fn reset(&self) {
+        // A socket that refuses is closed as usual.
+        let _ = self.set_zero_linger();
+    }
+
+    // To close it says so.
+    fn end(&mut self) {}
+}
+
 /// Reads and writes fail with [`io::ErrorKind::TimedOut`] once its connection is to end. It gives its seat back when
 /// dropped, as late as at the end of a tunnel.
-pub(super) struct Seated {
-    inner: TcpStream,
+pub(super) struct Seated<S: Line> {
+    inner: S,
     /// Read to see what is spoken, and still to be given to who speaks it.
     ahead: BytesMut,
     /// So many bytes of it have been followed already.
@@ -51,18 +83,17 @@ pub(super) enum Begins {
     Http2,
 }
 
-impl Drop for Seated {
+impl<S: Line> Drop for Seated<S> {
     fn drop(&mut self) {
-        // What a client does not take would be kept for it by the system, megabytes for as long as it likes. A socket
-        // that refuses is closed as usual.
+        // What a client does not take would be kept for it by the system, megabytes for as long as it likes.
         if self.seat().is_ended_amid_a_write() {
-            let _ = self.inner.set_zero_linger();
+            self.inner.reset();
         }
     }
 }
 
-impl Seated {
-    pub(super) fn new(inner: TcpStream, held: Held) -> Self {
+impl<S: Line> Seated<S> {
+    pub(super) fn new(inner: S, held: Held) -> Self {
         Self { inner, ahead: BytesMut::new(), followed: 0, heads: Heads::default(), held }
     }
 
@@ -150,13 +181,12 @@ impl Seated {
     /// Waits until there is something to be read; `None` where the door ends it before that has come.
     pub(super) fn poll_something(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         self.seat().register(context.waker());
-        // An error shows when it is read.
-        let ready = self.inner.poll_read_ready(context);
+        let ready = self.inner.poll_something(context);
         // What has come by then is answered still.
         if self.seat().verdict() == Verdict::End || ready.is_pending() && self.seat().is_to_leave() {
             return Poll::Ready(None);
         }
-        let _ = ready!(ready);
+        ready!(ready);
         self.seat().resume();
         Poll::Ready(Some(()))
     }
@@ -177,28 +207,29 @@ impl Seated {
         }
     }
 
-    /// Fails where the connection is to end; else whoever works on it hears of that.
-    fn stay(&self, context: &Context<'_>) -> io::Result<()> {
-        self.seat().register(context.waker());
-        if self.seat().verdict() == Verdict::End { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
-    }
-
-    /// Notes how a write went.
+    /// Notes how a write went, where the line does not.
     fn noted<T>(
         &self,
         outcome: Poll<io::Result<T>>,
         bytes: impl Fn(&T) -> Option<usize>,
         context: &Context<'_>,
     ) -> Poll<io::Result<T>> {
-        match &outcome {
-            Poll::Ready(Ok(written)) => bytes(written).into_iter().for_each(|bytes| self.seat().wrote(bytes)),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                self.seat().write_waits();
-                self.stay(context)?;
-            }
+        if S::BUFFERS { outcome } else { noted(self.seat(), outcome, bytes, context) }
+    }
+
+    /// Says that the connection is at its end, before it is closed. Not after an answer without a length that was cut short:
+    /// it would be taken for whole.
+    pub(super) fn end(&mut self) {
+        self.inner.end();
+    }
+
+    /// Waits until what was written is on its way.
+    pub(super) async fn sent(&mut self) -> io::Result<()> {
+        if S::BUFFERS {
+            poll_fn(|context| Pin::new(&mut self.inner).poll_flush(context)).await
+        } else {
+            Ok(())
         }
-        outcome
     }
 
     /// Gives what was read ahead.
@@ -210,7 +241,31 @@ impl Seated {
     }
 }
 
-impl AsyncRead for Seated {
+/// Fails where the connection is to end; else whoever works on it hears of that.
+fn stay(seat: &Seat, context: &Context<'_>) -> io::Result<()> {
+    seat.register(context.waker());
+    if seat.verdict() == Verdict::End { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+}
+
+/// Notes how a write went.
+pub(super) fn noted<T>(
+    seat: &Seat,
+    outcome: Poll<io::Result<T>>,
+    bytes: impl Fn(&T) -> Option<usize>,
+    context: &Context<'_>,
+) -> Poll<io::Result<T>> {
+    match &outcome {
+        Poll::Ready(Ok(written)) => bytes(written).into_iter().for_each(|bytes| seat.wrote(bytes)),
+        Poll::Ready(Err(_)) => {}
+        Poll::Pending => {
+            seat.write_waits();
+            stay(seat, context)?;
+        }
+    }
+    outcome
+}
+
+impl<S: Line> AsyncRead for Seated<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -225,12 +280,13 @@ impl AsyncRead for Seated {
         match read {
             Poll::Ready(Ok(())) => self.follow(buffer.filled().get(before..).unwrap_or_default()),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.stay(context)?,
+            Poll::Pending => stay(self.seat(), context)?,
         }
         read
     }
 }
-impl AsyncWrite for Seated {
+
+impl<S: Line> AsyncWrite for Seated<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -14,15 +14,29 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     body::{BodyError, Progress, Timed, is_last},
     connection::Connection,
+    http2::Stream,
     pool::Pool,
 };
 use crate::deadline::Pace;
 
-/// A body, and the connection on which it comes.
+/// What an answer comes on.
+pub(super) enum Carried {
+    /// A connection of its own, which is worked on where the answer is read.
+    First(Connection),
+    /// One that carries others, too, and is worked on elsewhere.
+    Second {
+        /// Until the answer has ended.
+        _held: Stream,
+    },
+    /// A connection that goes on by itself.
+    Alone,
+}
+
+/// A body, and what it comes on.
 struct Driven {
     body: Incoming,
-    /// `None` once all of it has come.
-    connection: Option<Connection>,
+    /// [`Carried::Alone`] once all of it has come.
+    carried: Carried,
 }
 
 impl Body for Driven {
@@ -34,9 +48,10 @@ impl Body for Driven {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        match &mut this.connection {
-            Some(connection) => connection.poll_answer(&mut this.body, context),
-            None => Poll::Ready(None),
+        match &mut this.carried {
+            Carried::First(connection) => connection.poll_answer(&mut this.body, context),
+            Carried::Second { .. } => Pin::new(&mut this.body).poll_frame(context),
+            Carried::Alone => Poll::Ready(None),
         }
     }
 
@@ -50,7 +65,7 @@ impl Body for Driven {
 }
 
 /// The body of an upstream's answer. Read to its end, its connection goes back to the pool; dropped
-/// before, the connection is closed.
+/// before, the connection is closed, or over HTTP/2 its stream.
 pub struct AnswerBody(Box<Lent>);
 
 /// Boxed: an answer is handed on a dozen times until it is read.
@@ -64,14 +79,8 @@ struct Lent {
 }
 
 impl AnswerBody {
-    pub(super) fn new(
-        body: Incoming,
-        limit: Duration,
-        connection: Option<Connection>,
-        pool: Pool,
-        sent: Progress,
-    ) -> Self {
-        let body = Driven { body, connection };
+    pub(super) fn new(body: Incoming, limit: Duration, carried: Carried, pool: Pool, sent: Progress) -> Self {
+        let body = Driven { body, carried };
         let mut answer = Lent {
             body: Timed::new(body, limit, Pace::of(0)),
             lent: Some((pool, sent)),
@@ -93,9 +102,8 @@ impl AnswerBody {
 impl Lent {
     fn give_back(&mut self) {
         self.place = None;
-        let (Some((pool, sent)), Some(mut connection)) =
-            (self.lent.take(), self.body.inner.connection.take())
-        else {
+        let carried = std::mem::replace(&mut self.body.inner.carried, Carried::Alone);
+        let (Some((pool, sent)), Carried::First(mut connection)) = (self.lent.take(), carried) else {
             return;
         };
         if sent.has_ended() {
@@ -131,7 +139,7 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                (this.lent, this.place, this.body.inner.connection) = (None, None, None);
+                (this.lent, this.place, this.body.inner.carried) = (None, None, Carried::Alone);
                 this.failed = Some(error);
                 // A pause: at a failure hyper's server drops what it has not written yet, which may be all of it.
                 context.waker().wake_by_ref();

@@ -238,6 +238,16 @@ impl RequestBody {
         matches!(self.source, Source::Nothing)
     }
 
+    /// The same body once more, where that can be had.
+    pub(super) fn again(&self) -> Option<Self> {
+        let again = match &self.source {
+            Source::Nothing => Self::empty(),
+            Source::Own(bytes) => Self::own(bytes.clone()),
+            Source::Client(_) => return None,
+        };
+        Some(again.behind(self.spelling.clone()))
+    }
+
     pub(super) fn progress(&self) -> Progress {
         self.progress.clone().unwrap_or_else(|| Progress::new(Next::End))
     }

@@ -1,4 +1,4 @@
-//! Opens connections to the upstream: TLS where configured, HTTP/1.1.
+//! Opens connections to the upstream: TLS where configured, and in it the protocol that the upstream chooses.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,17 +7,47 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{UpstreamError, connection::Connection};
-use crate::dial::Dialler;
+use crate::dial::{Dialler, Stream};
+
+const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
 
 /// Knows where the upstream is and how to speak to it.
 pub(super) struct Connector {
     dialler: Dialler,
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
+}
+
+/// By TLS, and to whom.
+struct Tls {
+    /// Offers HTTP/1.1 alone.
+    first: TlsConnector,
+    /// Offers HTTP/2 as well.
+    both: TlsConnector,
+    name: ServerName<'static>,
+}
+
+/// What is offered in a handshake of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// HTTP/1.1 alone.
+    First,
+    /// HTTP/2, or else HTTP/1.1.
+    Both,
+}
+
+/// A stream within TLS.
+pub(super) type Secured = Box<TlsStream<Stream>>;
+
+/// A connection, by what is spoken on it.
+pub(super) enum Opened {
+    First(Connection),
+    Second(Secured),
 }
 
 impl Connector {
@@ -30,36 +60,40 @@ impl Connector {
     ) -> Result<Self, UpstreamUnusable> {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let tls = if tls { Some(tls_connector(&host, ca_file)?) } else { None };
+        let tls = if tls { Some(self::tls(&host, ca_file)?) } else { None };
         Ok(Self { dialler, host, port, tls })
     }
 
-    /// A new connection, ready for a request. Dropping the wait closes what was opened.
-    pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
+    /// A new connection; in the clear HTTP/1.1 is spoken. Dropping the wait closes what was opened.
+    pub(super) async fn connect(&self, offer: Offer) -> Result<Opened, UpstreamError> {
         let stream = self.dialler.connect(&self.host, self.port).await.map_err(UpstreamError::Connect)?;
         match &self.tls {
-            None => Connection::over(stream).await,
-            Some((connector, name)) => {
+            None => Connection::over(stream).await.map(Opened::First),
+            Some(Tls { first, both, name }) => {
+                let connector = if offer == Offer::Both { both } else { first };
                 let stream = connector.connect(name.clone(), stream).await.map_err(UpstreamError::Connect)?;
-                Connection::over(stream).await
+                if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+                    return Ok(Opened::Second(Box::new(stream)));
+                }
+                Connection::over(stream).await.map(Opened::First)
             }
         }
     }
 }
 
-fn tls_connector(
-    host: &str,
-    ca_file: Option<&Path>,
-) -> Result<(TlsConnector, ServerName<'static>), UpstreamUnusable> {
+fn tls(host: &str, ca_file: Option<&Path>) -> Result<Tls, UpstreamUnusable> {
     let roots = ca_file.map_or_else(system_roots, roots_of)?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(UpstreamUnusable::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_1.to_vec()];
+    let first = TlsConnector::from(Arc::new(config.clone()));
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+    let both = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from(host.to_owned()).map_err(|_| UpstreamUnusable::Name)?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+    Ok(Tls { first, both, name })
 }
 
 fn system_roots() -> Result<RootCertStore, UpstreamUnusable> {

@@ -6,6 +6,7 @@ mod connections;
 mod door;
 mod fields;
 mod large;
+mod second;
 mod spelling;
 mod targets;
 mod tls;

@@ -2,6 +2,6 @@
 
 mod attacks;
 mod corpus;
-mod frames;
+pub(crate) mod frames;
 mod recording;
 mod second;

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod authority;
 mod bad_answers;
 mod busy;
 mod directives;
@@ -29,6 +30,7 @@ mod reads;
 mod reload;
 mod restart;
 mod secrets;
+mod secure;
 mod session;
 mod stale;
 mod store;

@@ -257,6 +257,7 @@ mod tests {
             tls: false,
             authority: "127.0.0.1:1".parse().unwrap(),
             ca_file: None,
+            http2: false,
             connect_timeout: second,
             head_timeout: second,
             body_timeout: second,

@@ -15,8 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{CONNECT_TIMEOUT, server::Server};
 use crate::{
-    cache::home::Home,
     deadline::{Deadline, Elapsed},
+    home::Home,
 };
 
 /// Beyond all callers' budgets: it only ends what nobody waits for any more.

@@ -19,8 +19,9 @@ use super::{
     server::{Address, Server},
 };
 use crate::{
-    cache::{breaker::Breaker, fault::Fault, home::Home},
+    cache::{breaker::Breaker, fault::Fault},
     deadline::{Deadline, Elapsed},
+    home::Home,
 };
 
 /// Connections of a pool, all shared.

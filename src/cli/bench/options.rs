@@ -104,6 +104,7 @@ impl Bench {
         config.upstream.ca_file.clone_from(&self.ca_file);
         config.upstream.head_timeout = PATIENCE;
         config.upstream.idle_timeout = KEPT;
+        config.upstream.http2 = false;
         config.upstream.idle_connections = 1;
         if let Some(ui) = &mut config.ui {
             ui.identity.ca_file.clone_from(&self.ca_file);

@@ -44,6 +44,8 @@ pub(super) fn admission(
         tls,
         authority,
         ca_file,
+        // A request now and then gains nothing by it.
+        http2: false,
         connect_timeout: keys_timeout,
         head_timeout: keys_timeout,
         body_timeout: keys_timeout,

@@ -78,6 +78,7 @@ pub(super) fn upstream(raw: RawUpstream, url: Option<Setting>, problems: &mut Pr
         tls,
         authority,
         ca_file,
+        http2: raw.http2.is_none_or(|http2| http2.value),
         connect_timeout,
         head_timeout,
         body_timeout,

@@ -44,8 +44,8 @@ impl Outside {
     }
 }
 
-/// `None` where it is switched off, or where there was a problem.
-pub(super) fn ui(raw: RawUi, outside: Outside, problems: &mut Problems) -> Option<Ui> {
+/// `None` where it is switched off, or where there was a problem. `https`: that is what browsers speak with this proxy.
+pub(super) fn ui(raw: RawUi, outside: Outside, https: bool, problems: &mut Problems) -> Option<Ui> {
     let is_on = raw.enabled.as_ref().is_none_or(|enabled| enabled.value);
     let base = choose(raw.identity_url, outside.identity, problems, |text, problems| {
         problems.parse(text, "a URL such as \"https://login.example\"", base_url)
@@ -76,6 +76,8 @@ pub(super) fn ui(raw: RawUi, outside: Outside, problems: &mut Problems) -> Optio
         tls,
         authority,
         ca_file,
+        // A request now and then gains nothing by it.
+        http2: false,
         connect_timeout: identity_timeout,
         head_timeout: identity_timeout,
         body_timeout: identity_timeout,
@@ -90,7 +92,7 @@ pub(super) fn ui(raw: RawUi, outside: Outside, problems: &mut Problems) -> Optio
         client: client.ok(),
         key: key.flatten().map_or(SessionKey::Random, SessionKey::Given),
         session_limit,
-        secure_cookie: raw.secure_cookie.is_some_and(|secure| secure.value),
+        secure_cookie: raw.secure_cookie.map_or(https, |secure| secure.value),
         demo_user: None,
     })
 }

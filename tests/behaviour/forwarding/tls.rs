@@ -2,27 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{
-    ServerConfig,
-    crypto::ring::default_provider,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Bench, Door, Setup};
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+use crate::{
+    authority::Authority,
+    support::{Bench, Door, Setup},
+};
 
 impl Authority {
-    fn new() -> Self {
-        let mut of_authority = CertificateParams::default();
-        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(of_authority, key).expect("a certificate"))
-    }
-
     /// Ends TLS for `name` in front of an upstream.
     async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
         self.terminate_after(Duration::ZERO, name, upstream).await
@@ -30,16 +18,7 @@ impl Authority {
 
     /// Lets every handshake wait for so long.
     async fn terminate_after(&self, pause: Duration, name: &str, upstream: SocketAddr) -> SocketAddr {
-        let key = KeyPair::generate().expect("a key");
-        let names = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = names.signed_by(&key, &self.0).expect("a certificate");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|config| {
-                config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)
-            })
-            .expect("a configuration");
+        let config = self.server(name, &[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -62,9 +41,9 @@ impl Authority {
         self.trusted(Setup::new(), terminator).await
     }
 
-    async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
+    pub(super) async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), self.0.pem()).expect("a file");
+        std::fs::write(file.path(), self.pem()).expect("a file");
         let path = file.path().to_owned();
         let setup = setup.config(move |config| config.upstream.ca_file = Some(path));
         setup.proxy(&format!("https://{terminator}")).await.0

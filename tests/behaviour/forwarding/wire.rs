@@ -7,11 +7,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
+    net::{TcpListener, TcpStream},
 };
 
 use crate::support::{Door, PATIENCE, Setup};
@@ -55,15 +52,20 @@ impl RawUpstream {
 /// How much [`Wire::while_pouring`] says at a time.
 const PIECE: usize = 64 * 1024;
 
+/// Bytes both ways.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One end of a connection.
 pub(crate) struct Wire {
     ear: Ear,
-    mouth: OwnedWriteHalf,
+    mouth: WriteHalf<Box<dyn Stream>>,
 }
 
 impl Wire {
-    pub(crate) fn of(stream: TcpStream) -> Self {
-        let (line, mouth) = stream.into_split();
+    pub(crate) fn of(stream: impl Stream + 'static) -> Self {
+        let (line, mouth) = split(Box::new(stream) as Box<dyn Stream>);
         Self { ear: Ear { line, came: Vec::new() }, mouth }
     }
 
@@ -117,7 +119,7 @@ impl DerefMut for Wire {
 
 /// What has come from the other end, and what will.
 pub(crate) struct Ear {
-    line: OwnedReadHalf,
+    line: ReadHalf<Box<dyn Stream>>,
     came: Vec<u8>,
 }
 
@@ -170,6 +172,12 @@ impl Ear {
     pub(crate) async fn rest(&mut self) -> String {
         while self.read().await {}
         self.take(self.came.len())
+    }
+
+    /// Whether the other end closes as its protocol demands, and nothing more comes.
+    pub(crate) async fn ends_in_order(&mut self) -> bool {
+        let read = in_time("the end", self.line.read_buf(&mut self.came)).await;
+        matches!(read, Ok(0)) && self.came.is_empty()
     }
 
     /// Waits for the other end to close; nothing more may come.

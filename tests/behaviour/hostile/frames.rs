@@ -5,7 +5,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{forwarding::wire::in_time, support::Door};
+use crate::{
+    forwarding::wire::{Stream, in_time},
+    support::Door,
+};
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -72,17 +75,28 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A client of HTTP/2 that answers no frame by itself.
+/// One end of a connection of HTTP/2 that answers no frame by itself.
 pub struct Second {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
 }
 
 impl Second {
     /// A connection on which the preface and empty settings were said.
     pub async fn to(proxy: &Door) -> Self {
-        let mut client = Self { stream: TcpStream::connect(proxy.address).await.expect("a connection") };
+        let stream = TcpStream::connect(proxy.address).await.expect("a connection");
+        let mut client = Self { stream: Box::new(stream) };
         client.say(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
         client
+    }
+
+    /// The server's end, on which the preface has come and these settings were said.
+    pub async fn serving(mut stream: impl Stream + 'static, settings: &[u8]) -> Self {
+        let mut preface = [0; PREFACE.len()];
+        in_time("the preface", stream.read_exact(&mut preface)).await.expect("a client of HTTP/2");
+        assert_eq!(preface, PREFACE);
+        let mut server = Self { stream: Box::new(stream) };
+        server.say(&frame(SETTINGS, 0, 0, settings)).await;
+        server
     }
 
     /// Says it as far as the other end takes it; false where it has closed.
@@ -110,6 +124,16 @@ impl Second {
             }
             if frame.kind == RST_STREAM && frame.stream == stream {
                 return None;
+            }
+        }
+    }
+
+    /// The reason for which this stream is reset.
+    pub async fn reset(&mut self, stream: u32) -> Vec<u8> {
+        loop {
+            let frame = self.next().await.expect("a reset before the end");
+            if (frame.kind, frame.stream) == (RST_STREAM, stream) {
+                return frame.payload;
             }
         }
     }

@@ -1,5 +1,6 @@
-//! The runtime on which a cache was made. What belongs to no request – flights, the store's connections – lives there,
-//! whichever runtime a request comes on: what they have to do at a time is not bounded by a request.
+//! The runtime on which something was made. What belongs to no request – flights, the store's connections, those to the
+//! upstream that many requests share – lives there, whichever runtime a request comes on: what they have to do at a time
+//! is not bounded by a request.
 
 use std::future::Future;
 
@@ -7,16 +8,17 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 /// A runtime, or whichever one is there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Home(Option<Handle>);
+pub struct Home(Option<Handle>);
 
 impl Home {
     /// The present runtime; outside of one, that of whoever has something to do.
-    pub(super) fn here() -> Self {
+    #[must_use]
+    pub fn here() -> Self {
         Self(Handle::try_current().ok())
     }
 
     /// Does this work at home.
-    pub(super) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
