@@ -48,3 +48,4 @@ pub mod deadline;
 pub mod dial;
 pub mod supervise;
 pub mod telemetry;
+pub mod trace;

@@ -47,6 +47,7 @@ use crate::{
     config::Config,
     deadline::Deadline,
     proxy::{Proxy, Unusable},
+    trace::{Tracer, Untraceable},
     ui::{Ui, session::SessionsUnusable},
 };
 
@@ -92,6 +93,9 @@ pub enum StartError {
     /// The frontend cannot be run.
     #[error("the frontend at /ui")]
     Frontend(#[from] SessionsUnusable),
+    /// There can be no traces as configured.
+    #[error(transparent)]
+    Untraceable(#[from] Untraceable),
     /// The operating system gives no threads.
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
@@ -149,7 +153,8 @@ impl Server {
         let proxy = Proxy::new(config, clock.clone())?;
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
         let seats = Seats::new(config.clients.clone(), Arc::clone(proxy.telemetry()));
-        let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui)));
+        let tracer = Tracer::new(config, &clock, proxy.telemetry())?;
+        let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui, tracer)));
         let stopping = CancellationToken::new();
         let administered =
             Administered { office: Arc::clone(&office), seats: seats.clone(), stopping: stopping.clone() };
@@ -208,7 +213,9 @@ impl Server {
         stop.await;
         self.stopping.cancel();
         self.threads.close().await;
-        drain(&self.office, &self.seats, &self.tasks).await
+        let stopped = drain(&self.office, &self.seats, &self.tasks).await;
+        self.office.load_full().tracer.close().await;
+        stopped
     }
 }
 

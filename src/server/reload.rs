@@ -31,6 +31,7 @@ impl Reload {
     pub async fn exchange(&self, config: &Config) -> Result<(), StartError> {
         let before = self.office.load_full();
         let proxy = before.proxy.successor(config)?;
+        let tracer = before.tracer.successor(config, &self.clock, proxy.telemetry())?;
         let ui = match (&before.ui, &config.ui) {
             (_, None) => None,
             (Some(ui), Some(_)) => Some(ui.successor(config, proxy.clone())?),
@@ -39,7 +40,7 @@ impl Reload {
         proxy.greet().await;
         before.proxy.hand_over(&proxy).await;
         self.seats.limit(config.clients.clone());
-        self.office.store(Arc::new(Answers::of(config, proxy, ui)));
+        self.office.store(Arc::new(Answers::of(config, proxy, ui, tracer)));
         Ok(())
     }
 }

@@ -36,5 +36,7 @@ mod support;
 mod time;
 mod tokens;
 mod too_large;
+#[cfg(feature = "otel")]
+mod traces;
 mod ways;
 mod writes;
