@@ -8,6 +8,6 @@ mod fields;
 mod large;
 mod spelling;
 mod targets;
-mod tls;
+pub(crate) mod tls;
 mod upgrades;
 pub(crate) mod wire;

@@ -7,7 +7,10 @@ use http::StatusCode;
 
 use self::collector::{Collector, Mood, Span, traces};
 use crate::{
-    forwarding::wire::{RawUpstream, Wire},
+    forwarding::{
+        tls::Authority,
+        wire::{RawUpstream, Wire},
+    },
     secrets::{csrf, program::Program},
     support::{Bench, Reply, Setup, arrived, free_port, send, until},
 };
@@ -392,6 +395,29 @@ async fn a_collector_that_was_away_gets_what_it_has_missed() {
     bench.get_as(&token, "/api/Lot").await.is(200);
     collector.until_asked(asked + 1).await;
     until("it is counted", || std::future::ready(bench.count("spans_dropped") == 4)).await;
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_believed_by_its_authority_and_no_other() {
+    let (collector, authority) = (Collector::start().await, Authority::new());
+    let own = authority.terminate("127.0.0.1", collector.address).await;
+    let strangers = Authority::new().terminate("127.0.0.1", collector.address).await;
+    for (terminator, trace, taken) in [(own, TRACE, 4), (strangers, OTHER, 0)] {
+        let trusted = authority.file();
+        let path = trusted.path().to_owned();
+        let bench = Setup::new().config(move |config| {
+            config.traces = traces(&format!("https://{terminator}"), &[]);
+            config.traces.as_mut().expect("traces").collector.ca_file = Some(path);
+        });
+        let bench = bench.start().await;
+        let token = bench.upstream.token("demo");
+        bench.get_with(&token, "/api/Lot", &[("traceparent", &said(trace, "01"))]).await.is(200);
+        let proxy = bench.proxy.inside.clone();
+        bench.proxy.close().await.expect("an end");
+        let count = |name| proxy.telemetry().count(name);
+        assert_eq!((count("spans_exported"), count("spans_dropped")), (taken, 4 - taken), "{terminator}");
+        assert_eq!(collector.spans().iter().filter(|span| span.trace == trace).count() as u64, taken);
+    }
 }
 
 #[tokio::test]

@@ -13,10 +13,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Bench, Door, Setup};
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut of_authority = CertificateParams::default();
         of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -24,7 +24,7 @@ impl Authority {
     }
 
     /// Ends TLS for `name` in front of an upstream.
-    async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
+    pub(crate) async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
         self.terminate_after(Duration::ZERO, name, upstream).await
     }
 
@@ -57,14 +57,20 @@ impl Authority {
         address
     }
 
+    /// Its own certificate, while the result lives.
+    pub(crate) fn file(&self) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), self.0.pem()).expect("a file");
+        file
+    }
+
     /// A proxy that trusts this authority alone, in front of `terminator`.
     async fn trusted_in_front_of(&self, terminator: SocketAddr) -> Door {
         self.trusted(Setup::new(), terminator).await
     }
 
     async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), self.0.pem()).expect("a file");
+        let file = self.file();
         let path = file.path().to_owned();
         let setup = setup.config(move |config| config.upstream.ca_file = Some(path));
         setup.proxy(&format!("https://{terminator}")).await.0
