@@ -1,11 +1,14 @@
 # The image: one static program in an empty root, as a user without a name. scripts/build-static says how it is linked.
 #
 #   docker build -t catproxy .
+#   docker build -t catproxy --build-arg FEATURES=otel .       with traces (docs/traces.md)
 #   docker build -t catproxy-stand-in --target stand-in .      the stand-in upstream, for the demo of compose.yaml
 
 # All that is not ours: a layer that only another Cargo.lock builds anew.
 FROM rust:1.95.0-slim-bookworm AS dependencies
 WORKDIR /build
+# Of catproxy's, for scripts/build-static; with commas between.
+ARG FEATURES=
 COPY scripts/build-static scripts/
 COPY Cargo.toml Cargo.lock ./
 COPY fake-abconnect/Cargo.toml fake-abconnect/

@@ -27,6 +27,7 @@ check: ## Formatting, clippy and doc warnings, what comes into the build; nothin
 	scripts/cargo-deny
 	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	cargo clippy --test soak --all-features --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 
 model: ## What the cache promises, explored whole within small bounds; up to 3 minutes

@@ -26,6 +26,7 @@ use crate::{
     config::{self, Config, VouchFor},
     dial::Dialler,
     telemetry::Telemetry,
+    trace::{self, Step},
     upstream::UpstreamUnusable,
 };
 use jwks::Jwks;
@@ -208,6 +209,7 @@ impl Admission {
         };
         if self.vouches.find(ticket).is_none() {
             // Boxed: most requests need no room for it.
+            let _step = trace::step(Step::Verify);
             let period = Box::pin(jwks.verify(token.authorization())).await?;
             self.vouches.remember(ticket, None, period);
         }

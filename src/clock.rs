@@ -24,6 +24,12 @@ impl Clock {
         Self(Arc::new(now))
     }
 
+    /// This moment.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
     /// Milliseconds since 1970-01-01T00:00:00Z; 0 for a clock set before that.
     #[must_use]
     pub fn now_ms(&self) -> u64 {

@@ -47,6 +47,8 @@ pub struct Config {
     pub fill: Fill,
     /// The bundled frontend; `None`: it is switched off.
     pub ui: Option<Ui>,
+    /// Where traces go; `None`: there are none.
+    pub traces: Option<Traces>,
     /// The zone whose calendar says what today is.
     pub time_zone: TimeZone,
     /// The intercepted requests; names, keys and paths are distinct.
@@ -272,6 +274,23 @@ pub enum SessionKey {
     Given(Secret<[u8; 32]>),
     /// Made at the start and known to nobody else.
     Random,
+}
+
+/// Traces: who collects them, of which requests there are some, and as whose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// The collector, which speaks OTLP over HTTP.
+    pub collector: Upstream,
+    /// Path and query there.
+    pub target: String,
+    /// The part of those traces that begin here, from 0 to 1.
+    pub ratio: f64,
+    /// What the client has decided counts, where it says; the ratio is for the others.
+    pub parent_based: bool,
+    /// The name of this service; not empty.
+    pub service: String,
+    /// What else is said of it.
+    pub resource: Vec<(String, String)>,
 }
 
 /// One configured intercepted request.

@@ -23,6 +23,7 @@ use crate::{
     page::Collection,
     project::ProjectedPage,
     telemetry::Telemetry,
+    trace,
     upstream::{Upstream, UpstreamError},
 };
 use receive::elsewhere;
@@ -137,6 +138,13 @@ impl Filler {
                 self.0.telemetry.route(&read.route.name).filled(ended, began.elapsed());
             }
         }
+        match &filled {
+            Ok(whole) => {
+                trace::number("catproxy.items", whole.total);
+                trace::number("catproxy.bytes", whole.text.len() as u64);
+            }
+            Err(error) => trace::failed(error.kind()),
+        }
         if let Err(error) = &filled {
             tracing::debug!(route = read.route.name, %error, "fill failed");
         }
@@ -159,12 +167,15 @@ impl Filler {
                 .fetch(
                     &read.route,
                     &target(&read.route, &read.parameters, Some(PageAsked { number: 1, size: 1 })),
+                    Some(1),
                     authorization,
                 )
                 .await?;
             page.total_items.map(Some).ok_or_else(|| unfit(&"a page without `totalItems`"))
         };
-        Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)))
+        let told =
+            Deadline::after(limit).within(work).await.unwrap_or_else(|Elapsed| Err(FillError::Late(limit)));
+        told.inspect_err(|error| trace::failed(error.kind()))
     }
 
     async fn collect(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
@@ -182,8 +193,9 @@ impl Filler {
     }
 
     async fn object(&self, read: &Read, authorization: Option<&str>) -> Result<Collection, FillError> {
-        let object =
-            self.fetch(&read.route, &target(&read.route, &read.parameters, None), authorization).await?;
+        let object = self
+            .fetch(&read.route, &target(&read.route, &read.parameters, None), None, authorization)
+            .await?;
         self.count_absent(read, &object.absent);
         Ok(Collection { text: object.text.into(), items: object.items, total: 1, kept_from: None })
     }
@@ -201,8 +213,10 @@ impl Filler {
                 walk = elsewhere(move || Ok(walk.gathered())).await?;
             }
         }
+        let count = walk.pages();
         let (collection, absent) =
             if walk.is_small() { walk.end() } else { elsewhere(move || walk.end()).await }?;
+        trace::number("catproxy.pages", count.into());
         self.count_absent(read, &absent);
         Ok(collection)
     }
@@ -215,7 +229,7 @@ impl Filler {
     ) -> Result<ProjectedPage, FillError> {
         let target =
             target(&read.route, &read.parameters, Some(PageAsked { number, size: self.0.limits.page_size }));
-        let page = self.fetch(&read.route, &target, authorization).await?;
+        let page = self.fetch(&read.route, &target, Some(number), authorization).await?;
         self.0.telemetry.route(&read.route.name).page();
         Ok(page)
     }

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::Body,
+    trace::{self, Step},
     upstream::{RequestBody, Upstream, UpstreamError, Usage},
 };
 
@@ -52,8 +53,13 @@ impl Forwarder {
     /// Why the upstream gave no answer.
     pub async fn pass(&self, mut request: Request<RequestBody>) -> Result<Response<Body>, UpstreamError> {
         let client = hop::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
-        let request = self.outgoing(request, client.is_some());
-        let mut answer = self.upstream.send(request).await?;
+        let mut request = self.outgoing(request, client.is_some());
+        let mut step = trace::step(Step::Forward);
+        step.sends(&mut request);
+        let sent = self.upstream.send(request).await;
+        let mut answer = sent.inspect_err(|error| step.failed(error.kind()))?;
+        step.answered(answer.status());
+        step.end();
         let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         let received = via(answer.version());
         let fields = answer.headers_mut();

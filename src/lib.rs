@@ -49,3 +49,4 @@ pub mod dial;
 pub mod home;
 pub mod supervise;
 pub mod telemetry;
+pub mod trace;

@@ -30,6 +30,7 @@ use crate::{
     forward::Forwarder,
     respond::{self, rendered::Pages},
     telemetry::{Chain, NO_ROUTE, Telemetry, outcome::Outcome, route::RouteTelemetry},
+    trace::{self, Step},
     upstream::{RequestBody, Spelling, Upstream, UpstreamError, UpstreamUnusable},
 };
 
@@ -222,23 +223,25 @@ impl Proxy {
     pub fn answer(&self, mut request: Request<RequestBody>) -> Answering {
         let (body, begun) = (!request.body().is_empty(), Begun::now(request.method(), request.uri()));
         let proxy = self.clone();
-        Either::Right(
-            match self.0.classifier.classify(request.method(), request.uri(), request.headers(), body) {
-                Class::Read(read) => {
-                    let caller = self.caller(&read, request.headers());
-                    if let Ok(caller) = &caller
-                        && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), &begun)
-                    {
-                        return Either::Left(ready(answer));
-                    }
-                    Box::pin(async move { proxy.read(request, &read, caller, &begun).await })
+        let step = trace::step(Step::Classify);
+        let class = self.0.classifier.classify(request.method(), request.uri(), request.headers(), body);
+        step.end();
+        Either::Right(match class {
+            Class::Read(read) => {
+                trace::route(&read.route);
+                let caller = self.caller(&read, request.headers());
+                if let Ok(caller) = &caller
+                    && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), &begun)
+                {
+                    return Either::Left(ready(answer));
                 }
-                Class::Forward(reason) => {
-                    Box::pin(async move { proxy.forward(request, reason, None, &begun).await })
-                }
-                Class::Write(effect) => Box::pin(async move { proxy.write(request, effect, begun).await }),
-            },
-        )
+                Box::pin(async move { proxy.read(request, &read, caller, &begun).await })
+            }
+            Class::Forward(reason) => {
+                Box::pin(async move { proxy.forward(request, reason, None, &begun).await })
+            }
+            Class::Write(effect) => Box::pin(async move { proxy.write(request, effect, begun).await }),
+        })
     }
 
     /// The answer to a GET without a body, if its one `Authorization` is known, and it is there.
@@ -251,8 +254,13 @@ impl Proxy {
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
         let begun = Begun::get(target);
+        let step = trace::step(Step::Classify);
         let read = self.0.classifier.plain_read(target, &fields)?;
+        step.end();
+        trace::route(&read.route);
+        let step = trace::step(Step::Admit);
         let caller = self.0.admission.known(&read, authorization)?;
+        step.end();
         if self.0.cache.is_too_large(&read) {
             None
         } else {
@@ -262,6 +270,7 @@ impl Proxy {
 
     /// Who asks for this, or why the request is to be forwarded.
     fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
+        let _step = trace::step(Step::Admit);
         let caller = self.0.admission.caller(read, fields)?;
         if self.0.cache.is_too_large(read) { Err(Reason::TooLarge) } else { Ok(caller) }
     }
@@ -290,7 +299,7 @@ impl Proxy {
                 respond::forwarded(answer, reason)
             }
             Err(error) => {
-                tracing::warn!("not forwarded: {}", Chain(&error));
+                tracing::warn!(trace_id = trace::id(), "not forwarded: {}", Chain(&error));
                 respond::unforwarded(&error, reason)
             }
         };
@@ -303,6 +312,7 @@ impl Proxy {
         let route = route.and_then(|route| self.0.watched.get(route)).unwrap_or(&self.0.unrouted);
         let took = begun.end(route.name(), outcome, status);
         self.0.common.telemetry.request(route, outcome, took);
+        trace::outcome(outcome.labels());
     }
 
     /// A request was refused before it came here, with this status.
@@ -314,7 +324,7 @@ impl Proxy {
     /// its answer goes out, what it may have changed is void.
     async fn write(&self, request: Request<RequestBody>, effect: Effect, begun: Begun) -> Response<Body> {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
-        let task = self.0.common.tasks.spawn(async move {
+        let task = self.0.common.tasks.spawn(trace::current().around(async move {
             let answer = proxy.forward(request, Reason::Method, None, &begun).await;
             if is_refused(&answer, effect.partial) {
                 return answer;
@@ -322,7 +332,7 @@ impl Proxy {
             proxy.void(&effect.routes).await;
             // An upstream may say how it will go before it is done: what was filled meanwhile is void, too.
             answer.map(|body| body.followed_by(async move { proxy.void(&effect.routes).await }))
-        });
+        }));
         match task.await {
             Ok(answer) => answer,
             Err(_) => {

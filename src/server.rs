@@ -50,6 +50,7 @@ use crate::{
     deadline::Deadline,
     proxy::{Proxy, Unusable},
     supervise,
+    trace::{Tracer, Untraceable},
     ui::{Ui, session::SessionsUnusable},
 };
 
@@ -99,6 +100,9 @@ pub enum StartError {
     /// The certificate that clients should be shown.
     #[error("clients.tls")]
     Tls(#[from] TlsUnusable),
+    /// There can be no traces as configured.
+    #[error(transparent)]
+    Untraceable(#[from] Untraceable),
     /// The operating system gives no threads.
     #[error("no threads to run on")]
     Threads(#[source] io::Error),
@@ -157,7 +161,8 @@ impl Server {
         let ui = config.ui.as_ref().map(|_| Ui::new(config, proxy.clone(), clock.clone())).transpose()?;
         let tls = tls(config, &clock, &proxy).await?;
         let seats = Seats::new(config.clients.clone(), Arc::clone(proxy.telemetry()));
-        let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui)));
+        let tracer = Tracer::new(config, &clock, proxy.telemetry())?;
+        let office = Arc::new(ArcSwap::from_pointee(Answers::of(config, proxy, ui, tracer)));
         let stopping = CancellationToken::new();
         let administered =
             Administered { office: Arc::clone(&office), seats: seats.clone(), stopping: stopping.clone() };
@@ -225,7 +230,9 @@ impl Server {
         stop.await;
         self.stopping.cancel();
         self.threads.close().await;
-        drain(&self.office, &self.seats, &self.tasks).await
+        let stopped = drain(&self.office, &self.seats, &self.tasks).await;
+        self.office.load_full().tracer.close().await;
+        stopped
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Telemetry {
     /// A second since 1970; 0: there is none.
     certificate_until: AtomicU64,
     panics: AtomicU64,
+    spans_exported: AtomicU64,
+    spans_dropped: AtomicU64,
     said: Mutex<HashSet<String>>,
 }
 
@@ -234,6 +236,21 @@ impl Telemetry {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The collector of traces has taken so many spans.
+    pub fn spans_exported(&self, count: u64) {
+        self.spans_exported.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many spans were given up: too many waited already, or the collector did not take them.
+    pub fn spans_dropped(&self, count: u64) {
+        if count > 0 {
+            self.spans_dropped.fetch_add(count, Ordering::Relaxed);
+            self.say_once(
+                "spans are dropped: the collector of traces does not take them, or not fast enough",
+            );
+        }
+    }
+
     /// The published keys are fetched.
     pub fn key_fetch(&self) {
         self.key_fetches.fetch_add(1, Ordering::Relaxed);
@@ -284,6 +301,8 @@ impl Telemetry {
             ("refused_connections", &self.refused_connections),
             ("ended_connections", &self.ended_connections),
             ("panics", &self.panics),
+            ("spans_exported", &self.spans_exported),
+            ("spans_dropped", &self.spans_dropped),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
         .to_vec()

@@ -1172,6 +1172,176 @@ mod ui {
     }
 }
 
+#[cfg(feature = "otel")]
+mod traces {
+    use super::*;
+    use catproxy::config::Traces;
+
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+    fn traces(lines: &str) -> Traces {
+        good(&format!("{BASE}{ROUTE}[traces]\nendpoint = \"http://127.0.0.1:4318\"\n{lines}")).traces.unwrap()
+    }
+
+    /// With these variables beside an endpoint, and the warnings.
+    fn from_environment(environment: &[(&str, &str)]) -> (Traces, String) {
+        let endpoint = [(ENDPOINT, "http://collector:4318")];
+        let (config, warnings) = serve(&[], &[&endpoint, environment].concat()).unwrap();
+        (config.traces.expect("they are on"), warnings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn panels_shows_each_key_with_the_choice_that_the_program_makes_itself() {
+        let text = Profile::Panels.source().text;
+        let (before, after) = text.split_once("\n# [traces]\n").unwrap();
+        let (keys, after) = after.split_once("\n\n").unwrap();
+        let keys = keys.lines().map(|line| line.strip_prefix("# ").expect(line));
+        let keys = keys.filter(|line| line.contains(" = ") && !line.starts_with("ca-file"));
+        let keys: Vec<&str> = keys.collect();
+        let shown = good(&format!("{before}\n[traces]\n{}\n\n{after}", keys.join("\n")));
+        assert_eq!(shown.traces.unwrap(), traces(""));
+        assert_eq!(good(&text).traces, None);
+        assert!(good(&text).details().contains("traces         off\n"));
+    }
+
+    #[test]
+    fn a_collector_is_a_base_url_below_which_traces_have_their_place() {
+        let chosen = traces("");
+        assert_eq!(
+            (chosen.collector.url(), chosen.target),
+            ("http://127.0.0.1:4318".into(), "/v1/traces".into())
+        );
+        assert_eq!((chosen.ratio, chosen.parent_based, chosen.service.as_str()), (1.0, true, "catproxy"));
+        for (url, target) in [("http://c/", "/v1/traces"), ("https://c:1/otlp/", "/otlp/v1/traces")] {
+            let (config, _) = serve(&[], &[(ENDPOINT, url)]).unwrap();
+            let traces = config.traces.unwrap();
+            assert_eq!((traces.target.as_str(), traces.collector.tls), (target, url.starts_with("https")));
+        }
+        let whole = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t/x?y=1")];
+        let (whole, _) = from_environment(&whole);
+        assert_eq!((whole.collector.url(), whole.target), ("http://t".into(), "/x?y=1".into()));
+    }
+
+    #[test]
+    fn each_problem_is_at_its_place() {
+        let lines = "[traces]\nendpoint = \"http://me:hunter2@c\"\nsample-ratio = 1.5\nservice-name = \"\"\n\
+                     ca-file = \"/no/such\"\nheaders = \"hunter2\"\n";
+        let report = load(&format!("{lines}{BASE}{ROUTE}"), Overrides::default()).unwrap_err();
+        let expected = "2:20 `traces.endpoint` is not a URL such as \"http://127.0.0.1:4318\"\n\
+                        3:16 `traces.sample-ratio` is out of bounds\n\
+                        4:16 `traces.service-name` is not a name\n\
+                        5:11 `traces.ca-file` is not a readable file\n\
+                        6:1 `traces.headers` is not a key\n";
+        assert_eq!(outline(&report), expected);
+        assert!(!report.to_string().contains("hunter2"), "{report}");
+        assert_eq!(problems(&format!("[traces]\n{BASE}{ROUTE}")), "1:2 `traces.endpoint` is missing\n");
+        let quoted = format!("{BASE}{ROUTE}[traces]\nendpoint = \"http://c\"\nsample-ratio = \"1\"\n");
+        assert!(problems(&quoted).ends_with("`traces.sample-ratio` is not a number without quotes\n"));
+    }
+
+    #[test]
+    fn the_variables_of_opentelemetry_win_over_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines = "[traces]\nendpoint = \"http://file:4318\"\nsample-ratio = 0\nservice-name = \"file\"\n";
+        std::fs::write(&file, format!("{lines}{BASE}{ROUTE}")).unwrap();
+        let path = file.path().to_str().unwrap();
+        let of = |environment: &[(&str, &str)]| {
+            let config = serve(&["--config", path], environment).unwrap().0;
+            config
+                .traces
+                .map(|traces| (traces.collector.url(), traces.ratio, traces.parent_based, traces.service))
+        };
+        assert_eq!(of(&[]), Some(("http://file:4318".into(), 0.0, true, "file".into())));
+        let all = [
+            (ENDPOINT, "http://variable:4318"),
+            ("OTEL_SERVICE_NAME", "variable"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ];
+        assert_eq!(of(&all), Some(("http://variable:4318".into(), 0.25, false, "variable".into())));
+        for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+            assert_eq!(of(&[off]), None);
+        }
+    }
+
+    #[test]
+    fn samplers_are_those_of_opentelemetry() {
+        for (name, argument, expected) in [
+            ("always_on", "0.5", (false, 1.0)),
+            ("always_off", "0.5", (false, 0.0)),
+            ("traceidratio", "0.5", (false, 0.5)),
+            ("parentbased_always_on", "0.5", (true, 1.0)),
+            ("parentbased_always_off", "0.5", (true, 0.0)),
+            ("parentbased_traceidratio", "0.5", (true, 0.5)),
+        ] {
+            let (traces, warnings) =
+                from_environment(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", argument)]);
+            assert_eq!(((traces.parent_based, traces.ratio), warnings.as_str()), (expected, ""), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_process_is_is_said_by_name_and_attributes() {
+        let said = ("OTEL_RESOURCE_ATTRIBUTES", "a=1, b=x%2Cy+z ,service.name=shop");
+        let (traces, warnings) = from_environment(&[said]);
+        assert_eq!((traces.service.as_str(), warnings.as_str()), ("shop", ""));
+        assert_eq!(traces.resource, [("a".into(), "1".into()), ("b".into(), "x,y+z".into())]);
+        assert_eq!(from_environment(&[said, ("OTEL_SERVICE_NAME", "named")]).0.service, "named");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_understood_is_a_warning_and_keeps_nothing_from_starting() {
+        for (name, value, why) in [
+            ("OTEL_TRACES_SAMPLER", "sometimes", "it is none of always_on"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "nonsense", "it is not key=value"),
+        ] {
+            let (traces, warnings) = from_environment(&[(name, value)]);
+            assert!(warnings.contains(name) && warnings.contains(why), "{warnings}");
+            assert_eq!((traces.ratio, traces.resource.len()), (1.0, 0));
+        }
+        let many = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "many")];
+        let (traces, warnings) = from_environment(&many);
+        assert!(traces.ratio == 1.0 && warnings.contains("OTEL_TRACES_SAMPLER_ARG"), "{warnings}");
+        for url in ["collector:4317", "http://u:hunter2@c", "http://c/?x", "http://"] {
+            let (config, warnings) = serve(&[], &[(ENDPOINT, url)]).unwrap();
+            let warnings: String = warnings.iter().map(ToString::to_string).collect();
+            assert!(config.traces.is_none() && warnings.contains(ENDPOINT), "{url}: {warnings}");
+            assert!(!warnings.contains("hunter2"), "{warnings}");
+        }
+    }
+
+    #[test]
+    fn a_collector_is_believed_by_the_authorities_of_the_upstream_or_its_own() {
+        let (one, other) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let upstream = format!("{BASE}ca-file = {:?}\n{ROUTE}", one.path());
+        let own = "[traces]\nendpoint = \"https://c\"\n";
+        let config = good(&format!("{own}{upstream}"));
+        assert_eq!(config.traces.unwrap().collector.ca_file.as_deref(), Some(one.path()));
+        let config = good(&format!("{own}ca-file = {:?}\n{upstream}", other.path()));
+        assert_eq!(config.traces.unwrap().collector.ca_file.as_deref(), Some(other.path()));
+    }
+}
+
+#[cfg(not(feature = "otel"))]
+mod traces {
+    use super::*;
+
+    #[test]
+    fn a_program_that_cannot_trace_says_so_where_it_is_asked_to() {
+        let text = format!("{BASE}{ROUTE}[traces]\nendpoint = \"http://127.0.0.1:4318\"\n");
+        let report = load(&text, Overrides::default()).unwrap_err();
+        assert_eq!(outline(&report), "7:2 there can be no traces\n");
+        assert!(report.to_string().contains("built without the feature `otel`"), "{report}");
+        let (config, warnings) = serve(&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")]).unwrap();
+        assert_eq!(config.traces, None);
+        let warning = "OTEL_EXPORTER_OTLP_ENDPOINT is not used: built without the feature `otel`";
+        assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [warning]);
+        assert!(config.details().contains("traces         off; built without the feature `otel`\n"));
+        let off = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_SDK_DISABLED", "true")];
+        assert_eq!(serve(&[], &off).unwrap().1, []);
+    }
+}
+
 mod command_line {
     use super::*;
 

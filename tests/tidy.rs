@@ -79,7 +79,7 @@ fn word(text: &str) -> String {
 }
 
 /// From the outermost room inwards; a room may know those after it and itself.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "main",
     "cli",
     "server",
@@ -92,6 +92,7 @@ const ORDER: [&str; 27] = [
     "fill",
     "admit",
     "cache",
+    "trace",
     "telemetry",
     "body",
     "page",
@@ -175,6 +176,13 @@ fn only_one_room_opens_connections() {
     only(&["TcpStream::connect"], |file| file == "dial.rs");
     // The redis crate opens those of the system itself.
     only(&["get_multiplexed", ".replacement("], |file| file == "dial.rs" || file == "cache/redis/server.rs");
+}
+
+#[test]
+fn only_traces_name_opentelemetry() {
+    only(&["opentelemetry"], |file| room(file) == "trace");
+    // Nor what is only there with it: all others are the same in every build.
+    only(&["#[cfg(feature = \"otel\")]", "#[cfg(not(feature = \"otel\"))]"], |file| file == "trace.rs");
 }
 
 #[test]

@@ -27,7 +27,7 @@ const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What is counted by itself: its name among the counts and here, and what it is.
-const COUNTS: [(&str, &str, &str); 14] = [
+const COUNTS: [(&str, &str, &str); 16] = [
     ("questions", "catproxy_questions", "Questions to the upstream whether a token may read"),
     ("joined", "catproxy_joined_flights", "Requests that waited for another one's fill"),
     ("turned_away", "catproxy_fills_turned_away", "Fills not begun because too many waited for their turn"),
@@ -50,6 +50,12 @@ const COUNTS: [(&str, &str, &str); 14] = [
         "Clients' connections closed because they took too long",
     ),
     ("panics", "catproxy_panics", "Requests that failed by a mistake of ours"),
+    ("spans_exported", "catproxy_spans_exported", "Spans that the collector of traces has taken"),
+    (
+        "spans_dropped",
+        "catproxy_spans_dropped",
+        "Spans given up: too many waited, or the collector did not take them",
+    ),
 ];
 
 /// All of it, as it is now.

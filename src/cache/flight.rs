@@ -12,7 +12,10 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{generation::Generation, near::Stamp};
-use crate::home::Home;
+use crate::{
+    home::Home,
+    trace::{self, Link, Step},
+};
 
 /// What makes two fills the same: callers with equal ones share a flight. It may hold a caller's identity and is
 /// not printed.
@@ -64,6 +67,8 @@ pub struct Flight<V, E> {
     pub leader: Option<Arc<str>>,
     /// It began earlier than this caller wanted, but two of its kind were under way already.
     pub bounded: bool,
+    /// What traces point at who wait for it.
+    pub span: Link,
     outcome: watch::Receiver<Outcome<V, E>>,
 }
 
@@ -80,6 +85,7 @@ impl<V: Clone, E: Clone> Flight<V, E> {
 struct Running<V, E> {
     leader: Option<Arc<str>>,
     began: Instant,
+    span: Link,
     outcome: watch::Receiver<Outcome<V, E>>,
     /// The one in whose place this one came, because it had begun too early for somebody.
     overtaken: Option<watch::Receiver<Outcome<V, E>>>,
@@ -89,7 +95,8 @@ struct Running<V, E> {
 
 impl<V: Clone, E: Clone> Running<V, E> {
     fn joined(&self, bounded: bool) -> Flight<V, E> {
-        Flight { led: false, leader: self.leader.clone(), bounded, outcome: self.outcome.clone() }
+        let (leader, span) = (self.leader.clone(), self.span.clone());
+        Flight { led: false, leader, bounded, span, outcome: self.outcome.clone() }
     }
 
     fn has_overtaken_one_that_flies(&self) -> bool {
@@ -145,15 +152,22 @@ where
             overtaken = Some(running.outcome.clone());
         }
         let (sender, outcome) = watch::channel(None);
-        let began = Instant::now();
-        let running =
-            Running { leader: leader.clone(), began, outcome: outcome.clone(), overtaken, ended: false };
+        let (began, work_span) = (Instant::now(), trace::begin(Step::Fill));
+        let span = work_span.link();
+        let running = Running {
+            leader: leader.clone(),
+            began,
+            span: span.clone(),
+            outcome: outcome.clone(),
+            overtaken,
+            ended: false,
+        };
         flights.insert(id.clone(), running);
         drop(flights);
         let landing = Landing { flights: self.clone(), id, outcome: Some(sender) };
         // A panic ends this task alone: unwinding drops the landing, which tells the callers.
-        self.home.spawn(work(landing));
-        Flight { led: true, leader, bounded: false, outcome }
+        self.home.spawn(work_span.around(work(landing)));
+        Flight { led: true, leader, bounded: false, span, outcome }
     }
 
     /// Those that can be joined.

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::config::{
     Config,
-    check::{self, Origin, Overrides, Setting},
+    check::{self, Origin, Overrides, Setting, traces},
     profile::Profile,
     report::{Report, Source, Warning},
 };
@@ -123,6 +123,16 @@ impl Options {
             ui_client_id: choose(None, "CATPROXY_UI_CLIENT_ID")?,
             ui_client_secret: choose(None, "CATPROXY_UI_CLIENT_SECRET")?,
             ui_key: choose(None, "CATPROXY_UI_KEY")?,
+            traces: traces::Outside {
+                endpoint: choose(None, "OTEL_EXPORTER_OTLP_ENDPOINT")?,
+                traces_endpoint: choose(None, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")?,
+                service_name: choose(None, "OTEL_SERVICE_NAME")?,
+                resource_attributes: choose(None, "OTEL_RESOURCE_ATTRIBUTES")?,
+                sampler: choose(None, "OTEL_TRACES_SAMPLER")?,
+                sampler_argument: choose(None, "OTEL_TRACES_SAMPLER_ARG")?,
+                exporter: choose(None, "OTEL_TRACES_EXPORTER")?,
+                disabled: choose(None, "OTEL_SDK_DISABLED")?,
+            },
         })
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod route;
 mod settings;
 mod tls;
+pub mod traces;
 mod ui;
 
 use std::{fmt, fs::File, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -54,6 +55,8 @@ pub struct Overrides {
     pub ui_client_secret: Option<Setting>,
     /// What sessions are sealed with; in no file.
     pub ui_key: Option<Setting>,
+    /// The variables of OpenTelemetry.
+    pub traces: traces::Outside,
 }
 
 /// A value from outside of the file.
@@ -131,6 +134,7 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
     settings::compare_lives(admission.as_ref(), vouch_place.as_ref(), &routes, problems);
     let time_zone = zone.unwrap_or_else(|| system_zone(&routes, problems));
     let ui = ui::ui(raw.ui, outside, tls.is_some(), problems);
+    let traces = traces::traces(raw.traces, overrides.traces, upstream.as_ref(), problems);
     let routes = routes.into_iter().map(Arc::new).collect();
     Some(Config {
         name,
@@ -144,6 +148,7 @@ fn check(name: String, raw: Raw, mut overrides: Overrides, problems: &mut Proble
         admission: admission?,
         fill,
         ui,
+        traces,
         time_zone,
         routes,
         harmless,

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 
 use super::report::{At, Place, Problems, Text};
 use section::Section;
-pub(super) use section::{Number, Switch};
+pub(super) use section::{Fraction, Number, Switch};
 
 /// A whole file.
 pub(super) struct Raw {
@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) fill: RawFill,
     pub(super) writes: RawWrites,
     pub(super) ui: RawUi,
+    pub(super) traces: RawTraces,
     pub(super) routes: Vec<RawRoute>,
 }
 
@@ -142,6 +143,16 @@ pub(super) struct RawUi {
     pub(super) secure_cookie: Option<Switch>,
 }
 
+/// `[traces]`
+pub(super) struct RawTraces {
+    /// The table's header.
+    pub(super) place: Option<Place>,
+    pub(super) endpoint: Option<Text>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) sample_ratio: Option<Fraction>,
+    pub(super) service_name: Option<Text>,
+}
+
 /// `[routes.NAME]`
 pub(super) struct RawRoute {
     /// The name, at its place in the table's header.
@@ -201,6 +212,7 @@ impl Raw {
             fill: RawFill::read(top.section("fill", problems), problems),
             writes: RawWrites::read(top.section("writes", problems), problems),
             ui: RawUi::read(top.section("ui", problems), problems),
+            traces: RawTraces::read(top.section("traces", problems), problems),
             routes: top
                 .section("routes", problems)
                 .into_sections(problems)
@@ -390,6 +402,22 @@ impl RawUi {
             session_limit: section.text("session-limit", DURATION, problems),
             secure_cookie: section.switch("secure-cookie", problems),
         };
+        section.hide_unknown(problems);
+        section.finish(problems);
+        raw
+    }
+}
+
+impl RawTraces {
+    fn read(mut section: Section<'_>, problems: &mut Problems) -> Self {
+        let raw = Self {
+            place: section.place(),
+            endpoint: section.text("endpoint", "a URL such as \"http://127.0.0.1:4318\"", problems),
+            ca_file: section.text("ca-file", "a file's path", problems),
+            sample_ratio: section.fraction("sample-ratio", problems),
+            service_name: section.text("service-name", "a name such as \"catproxy\"", problems),
+        };
+        // Such as what the collector is to be shown, which belongs into the environment.
         section.hide_unknown(problems);
         section.finish(problems);
         raw

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Admin, Admission, Config, Route, SessionKey, Store, StoreKind, Tls, Ui, VouchFor,
+    Admin, Admission, Config, Route, SessionKey, Store, StoreKind, Tls, Traces, Ui, VouchFor,
     jwks::{Jwks, KeysAt},
     redis_url,
     units::{show_bytes, show_duration},
@@ -109,6 +109,7 @@ impl Config {
                 show_duration(fill.too_large_for),
             ),
             format!("ui             {}", self.ui.as_ref().map_or_else(|| "off".to_owned(), Ui::to_string)),
+            format!("traces         {}", self.traces.as_ref().map_or_else(untraced, Traces::to_string)),
             format!("time zone      {}", self.time_zone.iana_name().unwrap_or("the system's")),
         ]);
         for route in &self.routes {
@@ -225,6 +226,23 @@ impl fmt::Display for Ui {
         };
         let (scope, limit) = (&self.scope, show_duration(self.session_limit));
         write!(out, ", scope {scope}\n  sessions     for {limit}, {secure}, sealed {key}")
+    }
+}
+
+fn untraced() -> String {
+    let why = if cfg!(feature = "otel") { "off" } else { "off; built without the feature `otel`" };
+    why.to_owned()
+}
+
+impl fmt::Display for Traces {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "to {}{} as {}", self.collector.url(), self.target, self.service)?;
+        let ratio = self.ratio;
+        if self.parent_based {
+            write!(out, ", where a client says so; of the others a part of {ratio}")
+        } else {
+            write!(out, ", of a part of {ratio}, whatever a client says")
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     config::Route,
     project::{ProjectedPage, Reading},
     telemetry::route::RouteTelemetry,
+    trace::{self, Step},
     upstream::{AnswerBody, RequestBody, UpstreamError, is_json},
 };
 
@@ -33,22 +34,32 @@ impl Filler {
         &self,
         route: &Arc<Route>,
         target: &str,
+        page: Option<u32>,
         authorization: Option<&str>,
     ) -> Result<ProjectedPage, FillError> {
-        let request = self.request(target, authorization).map_err(|error| unfit(&error))?;
+        let mut step = trace::step(Step::Fetch);
+        if let Some(page) = page {
+            step.number("catproxy.page", page.into());
+        }
+        let mut request = self.request(target, authorization).map_err(|error| unfit(&error))?;
+        step.sends(&mut request);
         let began = Instant::now();
         let sent = self.0.upstream.send(request).await;
         self.0.telemetry.upstream(sent.as_ref().map(|_| began.elapsed()).map_err(UpstreamError::kind));
         let answer = match sent {
             Ok(answer) => answer,
-            Err(error) => return Err(FillError::Upstream(error.into())),
+            Err(error) => {
+                step.failed(error.kind());
+                return Err(FillError::Upstream(error.into()));
+            }
         };
+        step.answered(answer.status());
         match answer.status() {
             StatusCode::OK if is_json(answer.headers()) => {
                 let beyond = FillError::TooLarge("max-page-bytes");
                 let bound = Bound { bytes: self.0.limits.max_page_bytes, beyond };
                 let page = Page::begin(Arc::clone(route), self.0.telemetry.route(&route.name), &answer);
-                receive(answer, page, bound).await
+                receive(answer, page, bound).await.inspect_err(|error| step.failed(error.kind()))
             }
             StatusCode::OK => Err(unfit(&"a page that is not JSON")),
             status if status.is_client_error() || status.is_server_error() => {

@@ -66,6 +66,11 @@ impl Walk {
         Ok(walk)
     }
 
+    /// How many there are.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages
+    }
+
     /// The pages still to be fetched, in order.
     pub(super) fn further_pages(&self) -> RangeInclusive<u32> {
         2..=self.pages

@@ -9,6 +9,7 @@ use crate::{
     classify::{Read, Reason},
     fill::FillError,
     telemetry::Chain,
+    trace::{self, Step},
 };
 
 /// The upstream's yes to a caller.
@@ -63,11 +64,11 @@ impl Proxy {
     /// Asks in a task of its own: what the answer says of the token is heard even where the client left.
     pub(super) async fn ask(&self, read: &Read, caller: &Caller) -> Result<Proof, Declined> {
         let (proxy, read, caller) = (self.clone(), read.clone(), caller.clone());
-        let asking = tokio::spawn(async move {
+        let asking = tokio::spawn(trace::begin(Step::Question).around(async move {
             let told = proxy.0.filler.ask(&read, caller.authorization()).await;
             proxy.conclude(&read, &caller, told.as_ref().map(|total| *total));
             told
-        });
+        }));
         match asking.await {
             Ok(told) => Ok(Proof { total: told?, asked: true }),
             Err(_) => Err(Declined::Forward(Reason::Unfit)),
@@ -129,7 +130,7 @@ impl Proxy {
                 self.0.common.telemetry.unfit(route, "contradiction", error)
             }
             Err(error @ (FillError::Upstream(_) | FillError::Truncated | FillError::Late(_))) => {
-                tracing::warn!(route, "not filled: {}", Chain(error));
+                tracing::warn!(route, trace_id = trace::id(), "not filled: {}", Chain(error));
             }
         }
     }

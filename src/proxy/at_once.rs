@@ -4,13 +4,20 @@
 use http::{HeaderMap, Response};
 use jiff::civil::Date;
 
-use super::{Proxy, ask::may_read, begun::Begun, read::served, usable::Usable};
+use super::{
+    Proxy,
+    ask::may_read,
+    begun::Begun,
+    read::{found, served},
+    usable::Usable,
+};
 use crate::{
     admit::Caller,
     body::Body,
     classify::Read,
     respond::{self, Served, rendered::Rendered, status::HitDetail},
     telemetry::outcome::Outcome,
+    trace::{self, Step},
 };
 
 impl Proxy {
@@ -22,6 +29,7 @@ impl Proxy {
         fields: &mut HeaderMap,
         begun: &Begun,
     ) -> Option<Response<Body>> {
+        let mut step = trace::trial(Step::Look);
         let look = self.0.cache.look_at_once(read)?;
         let hit = look.hit.as_ref()?;
         let serves = self.usable(read, &look) == Usable::Fresh
@@ -31,8 +39,12 @@ impl Proxy {
         }
         let rendered = self.0.pages.made(&hit.entry, read, self.day(read))?;
         let detail = hit.near.then_some(HitDetail::Near);
+        step.word("catproxy.found", found(&look));
+        step.end();
+        let step = trace::step(Step::Respond);
         let answer = self.page(&served(read, hit, detail), &rendered, std::mem::take(fields));
         let outcome = detail.map_or(Outcome::HitStore, |_| Outcome::HitNear);
+        step.end();
         self.note(Some(read.index), outcome, begun, answer.status());
         Some(answer)
     }

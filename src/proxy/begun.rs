@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode, Uri};
 use tokio::time::Instant;
 
-use crate::telemetry::outcome::Outcome;
+use crate::{telemetry::outcome::Outcome, trace};
 
 /// Since when a request is worked on, and what its line will say.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ impl Begun {
                 outcome,
                 reason,
                 micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                trace_id = trace::id(),
             );
         }
         took

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     admit::{Caller, Standing},
     body::Body,
-    cache::{Hit, Landed, Look, Sharing},
+    cache::{Flight, Hit, Landed, Look, Sharing},
     classify::{Read, Reason},
     config::RouteKind,
     fill::FillError,
@@ -26,6 +26,7 @@ use crate::{
         status::{Because, CacheStatus, FillDetail, HitDetail},
     },
     telemetry::outcome::Outcome,
+    trace::{self, Step},
     upstream::RequestBody,
 };
 
@@ -48,15 +49,21 @@ impl Proxy {
                 return Box::pin(self.forward(request, reason, Some(read.index), begun)).await;
             }
         };
+        let mut step = trace::step(Step::Look);
         let (look, usable) = self.find(read).await;
+        step.word("catproxy.found", found(&look));
+        step.end();
         let (answer, outcome) = match self.serve(read, &caller, &look, usable).await {
-            Ok(served) => match self.0.pages.render(&served.entry, read, self.day(read)).await {
-                Ok(rendered) => {
-                    let page = self.page(&served, &rendered, request.into_parts().0.headers);
-                    (page, served.status.outcome())
+            Ok(served) => {
+                let _step = trace::step(Step::Respond);
+                match self.0.pages.render(&served.entry, read, self.day(read)).await {
+                    Ok(rendered) => {
+                        let page = self.page(&served, &rendered, request.into_parts().0.headers);
+                        (page, served.status.outcome())
+                    }
+                    Err(_) => (respond::internal(), Outcome::FailedInternal),
                 }
-                Err(_) => (respond::internal(), Outcome::FailedInternal),
-            },
+            }
             Err(Declined::Forward(reason)) => {
                 return Box::pin(self.forward(request, reason, Some(read.index), begun)).await;
             }
@@ -164,7 +171,7 @@ impl Proxy {
         if !own && self.0.admission.standing(caller) == Standing::Unknown {
             self.ask(read, caller).await?;
         }
-        let landed = match flight.outcome().await {
+        let landed = match awaited(flight).await {
             Some(Err(FillError::Answered(answered))) if !own && answered.status.is_client_error() => {
                 return self.refill(read, caller, look, because, None).await;
             }
@@ -230,7 +237,7 @@ impl Proxy {
     ) -> Result<Served, Declined> {
         let flight = self.flight(read, caller, look, Sharing { alone: true, ..sharing(read) });
         let (led, bounded) = (flight.led, flight.bounded.then_some(FillDetail::RefreshBounded));
-        let landed = landed(flight.outcome().await)?;
+        let landed = landed(awaited(flight).await)?;
         // Its total is its own; only the upstream's yes may have been lost meanwhile.
         self.proof_after_flight(read, caller, &landed.entry).await?;
         Ok(filled(landed, look, because, !led, bounded.or(detail)))
@@ -242,7 +249,7 @@ impl Proxy {
         caller: &Caller,
         look: &Look,
         sharing: Sharing,
-    ) -> crate::cache::Flight<Landed, FillError> {
+    ) -> Flight<Landed, FillError> {
         self.0.cache.fill(read, look, caller.identity(), sharing, || self.work(read, caller))
     }
 
@@ -264,6 +271,25 @@ impl Proxy {
             filled
         }
     }
+}
+
+/// What a look has found, in a word.
+pub(super) fn found(look: &Look) -> &'static str {
+    match &look.hit {
+        Some(hit) if hit.near => "near",
+        Some(_) => "store",
+        None => "nothing",
+    }
+}
+
+/// How a flight ends.
+async fn awaited(flight: Flight<Landed, FillError>) -> Option<Result<Landed, FillError>> {
+    let mut step = trace::step(Step::Flight);
+    step.word("catproxy.flight", if flight.led { "led" } else { "joined" });
+    if !flight.led {
+        step.follows(&flight.span);
+    }
+    flight.outcome().await
 }
 
 /// Which flights a request may join: who wants the newest takes none that began long before.

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{Either, ready as now};
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
@@ -24,6 +24,7 @@ use crate::{
     proxy::{Answering, Proxy},
     respond,
     telemetry::Telemetry,
+    trace::{self, Parent, Span, Step, Tracer},
     ui::{self, Ui},
     upstream::{BodyError, Spelling},
 };
@@ -32,6 +33,7 @@ use crate::{
 pub(super) struct Answers {
     pub(super) proxy: Proxy,
     pub(super) ui: Option<Ui>,
+    pub(super) tracer: Tracer,
     pub(super) limits: Clients,
     /// For the operator's eyes.
     pub(super) configuration: Arc<str>,
@@ -65,12 +67,18 @@ impl Service<Request<Incoming>> for Answerer {
         let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
         let answers = self.office.load();
+        let span = answers.tracer.request(request.method(), request.version(), || {
+            let fields = request.headers().iter();
+            Parent::of(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
+        });
+        let entered = span.enter();
         let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, came)));
+        entered.leave();
         let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
         self.seat.note_at_hand(matches!(work, Either::Left(_)));
         // Who is answered at once shares nothing with other threads.
         let telemetry = matches!(work, Either::Right(_)).then(|| Arc::clone(answers.proxy.telemetry()));
-        Visiting { work, visit: Some(visit), second, telemetry }
+        Visiting { work, visit: Some(visit), second, telemetry, span }
     }
 }
 
@@ -81,6 +89,7 @@ pub(super) struct Visiting {
     /// It came over HTTP/2.
     second: bool,
     telemetry: Option<Arc<Telemetry>>,
+    span: Span,
 }
 
 impl Future for Visiting {
@@ -88,10 +97,12 @@ impl Future for Visiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let _entered = this.span.enter();
         let answer = match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.work).poll(context))) {
             Ok(answer) => ready!(answer),
             Err(_) => this.telemetry.as_deref().map_or_else(respond::internal, failed),
         };
+        this.span.answered(answer.status());
         let mut visit = this.visit.take();
         if let (Some(visit), true) = (&mut visit, this.second) {
             visit.offer();
@@ -106,19 +117,34 @@ fn failed(telemetry: &Telemetry) -> Response<Body> {
 }
 
 impl Answers {
-    pub(super) fn of(config: &Config, proxy: Proxy, ui: Option<Ui>) -> Self {
-        Self { proxy, ui, limits: config.clients.clone(), configuration: config.report().into() }
+    pub(super) fn of(config: &Config, proxy: Proxy, ui: Option<Ui>, tracer: Tracer) -> Self {
+        Self { proxy, ui, tracer, limits: config.clients.clone(), configuration: config.report().into() }
     }
 
     /// The answer to a GET over HTTP/1.1 without a body, if its one `Authorization` is known, and it is there. `fields`
-    /// are the others.
+    /// are the others; `parent` is asked for what they say of a trace.
     pub(super) fn at_hand(
         &self,
         target: &str,
         authorization: &[u8],
         fields: HeaderMap,
+        parent: impl FnOnce() -> Parent,
     ) -> Option<Response<Body>> {
+        let span = self.tracer.request(&Method::GET, Version::HTTP_11, parent);
+        let _entered = span.enter();
+        let answer = self.found(target, authorization, fields);
+        match &answer {
+            Some(answer) => span.answered(answer.status()),
+            // Whoever reads it next begins one of his own.
+            None => span.discard(),
+        }
+        answer
+    }
+
+    fn found(&self, target: &str, authorization: &[u8], fields: HeaderMap) -> Option<Response<Body>> {
+        let step = trace::step(Step::Guard);
         guard::check_plain(target, &fields, &self.limits).ok()?;
+        step.end();
         let is_pages = self.ui.is_some() && ui::is_under(target);
         if is_pages { None } else { self.proxy.at_hand(target, authorization, fields) }
     }
@@ -133,7 +159,10 @@ impl Answers {
         if !came.clear {
             return Either::Left(now(last(refused(&Refusal::Framing))));
         }
-        if let Err(refusal) = guard::check(method, uri, version, request.headers(), &self.limits) {
+        let step = trace::step(Step::Guard);
+        let checked = guard::check(method, uri, version, request.headers(), &self.limits);
+        step.end();
+        if let Err(refusal) = checked {
             return Either::Left(now(refused(&refusal)));
         }
         match &self.ui {

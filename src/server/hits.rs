@@ -25,6 +25,7 @@ use crate::{
     body::Body,
     classify::{HEEDED, rules_out_a_read},
     config::Clients,
+    trace::Parent,
 };
 
 /// Room for the head of an answer.
@@ -83,9 +84,10 @@ fn hit(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<Hit> {
         return None;
     }
     let Sorted { authorization, last, fields } = sorted(head.headers)?;
+    let parent = || Parent::of(head.headers.iter().map(|line| (line.name, line.value)));
     let (target, answers) = (head.path?, answerer.office.load());
     // Where it panics, whoever reads it next counts that.
-    let answer = catch_unwind(AssertUnwindSafe(|| answers.at_hand(target, authorization, fields)));
+    let answer = catch_unwind(AssertUnwindSafe(|| answers.at_hand(target, authorization, fields, parent)));
     Some(Hit { bytes: length, last, answer: answer.ok()?? })
 }
 

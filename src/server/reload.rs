@@ -37,6 +37,7 @@ impl Reload {
         };
         let before = self.office.load_full();
         let proxy = before.proxy.successor(config)?;
+        let tracer = before.tracer.successor(config, &self.clock, proxy.telemetry())?;
         let ui = match (&before.ui, &config.ui) {
             (_, None) => None,
             (Some(ui), Some(_)) => Some(ui.successor(config, proxy.clone())?),
@@ -48,7 +49,7 @@ impl Reload {
             tls.put(certificate);
         }
         self.seats.limit(config.clients.clone());
-        self.office.store(Arc::new(Answers::of(config, proxy, ui)));
+        self.office.store(Arc::new(Answers::of(config, proxy, ui, tracer)));
         Ok(())
     }
 }

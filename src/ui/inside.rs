@@ -9,7 +9,12 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 
 use super::trouble::Trouble;
-use crate::{body::Body, proxy::Proxy, upstream::RequestBody};
+use crate::{
+    body::Body,
+    proxy::Proxy,
+    trace::{self, Step},
+    upstream::RequestBody,
+};
 
 /// More than any list or object has; beyond, it is not read.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -96,7 +101,8 @@ impl Inside {
     ) -> Result<(T, Source), Trouble> {
         let began = Instant::now();
         let request = self.request(target, wanted).map_err(|_| Trouble::Unreadable)?;
-        let answer = self.proxy.answer(request).await;
+        let reading = trace::begin(Step::Read);
+        let answer = reading.around(async { self.proxy.answer(request).await }).await;
         let (status, mut source) = (answer.status(), source(&answer));
         let body = read(answer).await?;
         source.took = began.elapsed();

@@ -30,6 +30,13 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Its own certificate, while the result lives.
+    pub fn file(&self) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), self.pem()).expect("a file");
+        file
+    }
+
     /// A certificate for this name or address, with a key of its own.
     pub fn certify(&self, name: &str) -> Certified {
         let key = KeyPair::generate().expect("a key");

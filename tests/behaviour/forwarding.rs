@@ -9,6 +9,6 @@ mod large;
 mod second;
 mod spelling;
 mod targets;
-mod tls;
+pub(crate) mod tls;
 mod upgrades;
 pub(crate) mod wire;

@@ -38,6 +38,8 @@ mod support;
 mod time;
 mod tokens;
 mod too_large;
+#[cfg(feature = "otel")]
+mod traces;
 mod watched;
 mod ways;
 mod writes;

@@ -3,7 +3,7 @@
 
 mod echo;
 mod evidence;
-mod program;
+pub mod program;
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -104,7 +104,12 @@ fn program(upstream: &str, redis_url: &str, more: &[(&str, &str)]) -> Program {
 
 /// What a client asks, past the frontend, with whatever it has to hide.
 async fn ask_of_the_proxy(door: &Program, tokens: &[&str], evidence: &mut Evidence) {
-    let secrets = [("Cookie", format!("sid={COOKIE}")), ("X-Api-Key", API_KEY.to_owned())];
+    let secrets = [
+        ("Cookie", format!("sid={COOKIE}")),
+        ("X-Api-Key", API_KEY.to_owned()),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        ("tracestate", format!("vendor={API_KEY}")),
+    ];
     let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for token in tokens {
         let bearer = format!("Bearer {token}");
@@ -196,7 +201,7 @@ impl Browser {
     }
 }
 
-fn csrf(page: &Reply) -> String {
+pub fn csrf(page: &Reply) -> String {
     let page = String::from_utf8_lossy(&page.body).into_owned();
     let value = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
     value.unwrap_or_else(|| panic!("a form in {page}")).to_owned()
@@ -302,6 +307,12 @@ async fn a_whole_day(format: &str) {
         ("RUST_BACKTRACE", "1"),
         ("CATPROXY_LOG_FORMAT", format),
     ];
+    #[cfg(feature = "otel")]
+    let collector = crate::traces::collector::Collector::start().await;
+    #[cfg(feature = "otel")]
+    let endpoint = format!("http://{}", collector.address);
+    #[cfg(feature = "otel")]
+    let log = [&log[..], &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]].concat();
     let door = program(upstream.url(), &redis_url(REDIS_PASSWORD, redis.port), &log);
     let tokens = [
         upstream.token(USER),
@@ -347,6 +358,14 @@ async fn a_whole_day(format: &str) {
     assert!(log.lines().count() > 100 && log.contains("Redis is away"), "a log: {log}");
     assert!(log.contains("Headers {"), "the library for HTTP/2 says nothing");
     evidence.add("the log", log.into_bytes());
+    #[cfg(feature = "otel")]
+    {
+        let spans = collector.spans();
+        for name in ["guard", "forward", "fill", "fetch", "question", "read", "respond"] {
+            assert!(spans.iter().any(|span| span.name == name), "no {name} among {} spans", spans.len());
+        }
+        evidence.add("what the collector of traces was sent", collector.bytes());
+    }
     evidence.is_clean();
 }
 
@@ -529,6 +548,9 @@ fn what_is_wrong_with_the_environment_or_a_flag_is_said_without_its_secrets() {
         ("CATPROXY_LOG_FORMAT", &url("h")),
         ("CATPROXY_PREFIX", &url("h")),
         ("CATPROXY_TIME_ZONE", &url("h")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &url("h").replace("redis", "http")),
+        ("OTEL_TRACES_SAMPLER", &url("h")),
+        ("OTEL_RESOURCE_ATTRIBUTES", &url("h")),
     ] {
         let away = [(name, value), ("CATPROXY_LISTEN", "256.0.0.1")];
         let environment = if name == "CATPROXY_LISTEN" { &away[..1] } else { &away };

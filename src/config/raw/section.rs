@@ -10,6 +10,8 @@ use crate::config::report::{At, Place, Problems, Text};
 
 /// A whole number of the file.
 pub(crate) type Number = At<i64>;
+/// A number of the file, whole or not.
+pub(crate) type Fraction = At<f64>;
 /// A true or false of the file.
 pub(crate) type Switch = At<bool>;
 
@@ -115,6 +117,21 @@ impl<'t> Section<'t> {
             refuse(&name, &value, "a whole number without quotes", problems);
         }
         number.map(|value| At { key: name, value, place })
+    }
+
+    /// A number, whole or not.
+    pub(super) fn fraction(&mut self, key: &'static str, problems: &mut Problems) -> Option<Fraction> {
+        let (_, value) = self.take(key)?;
+        let key = self.full(key);
+        let number = match value.get_ref() {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            refuse(&key, &value, "a number without quotes", problems);
+        }
+        number.map(|number| At { key, value: number, place: Problems::in_file(value.span()) })
     }
 
     /// True or false.

@@ -12,7 +12,7 @@ use crate::{
 
 impl Authority {
     /// Ends TLS for `name` in front of an upstream.
-    async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
+    pub(crate) async fn terminate(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
         self.terminate_after(Duration::ZERO, name, upstream).await
     }
 
@@ -42,8 +42,7 @@ impl Authority {
     }
 
     pub(super) async fn trusted(&self, setup: Setup, terminator: SocketAddr) -> Door {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), self.pem()).expect("a file");
+        let file = self.file();
         let path = file.path().to_owned();
         let setup = setup.config(move |config| config.upstream.ca_file = Some(path));
         setup.proxy(&format!("https://{terminator}")).await.0

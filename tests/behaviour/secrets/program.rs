@@ -21,7 +21,7 @@ use tokio::{
 use crate::support::{PATIENCE, Reply, send};
 
 /// `catproxy serve` on a port of its own, and all that it has printed.
-pub(super) struct Program {
+pub struct Program {
     child: Child,
     address: SocketAddr,
     printed: Arc<Mutex<Vec<u8>>>,
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<u8> {
 }
 
 impl Program {
-    pub(super) fn serve(environment: &[(&str, &str)]) -> Self {
+    pub fn serve(environment: &[(&str, &str)]) -> Self {
         let mut child =
             catproxy(&["serve", "--listen", "127.0.0.1:0"], environment).spawn().expect("it runs");
         let printed = Arc::new(Mutex::new(Vec::new()));
@@ -77,13 +77,7 @@ impl Program {
         format!("http://{}", self.address)
     }
 
-    pub(super) async fn send(
-        &self,
-        method: &str,
-        target: &str,
-        fields: &[(&str, &str)],
-        body: &str,
-    ) -> Reply {
+    pub async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Reply {
         send(self.address, method, target, fields, body).await
     }
 
@@ -113,8 +107,15 @@ impl Program {
         answer
     }
 
+    /// Waits until it has printed this.
+    #[cfg(feature = "otel")]
+    pub async fn until_printed(&self, text: &str) {
+        let printed = || String::from_utf8_lossy(&self.printed.lock().expect("a reader")).contains(text);
+        crate::support::until(&format!("it prints {text:?}"), || std::future::ready(printed())).await;
+    }
+
     /// Tells it to stop; all that it has printed.
-    pub(super) fn stop(mut self) -> String {
+    pub fn stop(mut self) -> String {
         let id =
             rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("an id")).expect("an id");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
