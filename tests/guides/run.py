@@ -10,6 +10,7 @@ own, so that the ports of the guides are free and nothing leaves the machine. In
     ```sh not-run     is not; NOT_RUN says why
     ```text           is what the commands before it have printed; `…` stands for anything in a line and, by itself, for
                       any lines
+    ```text about     is the same but for its numbers, each of which may be any other, and units of time
     ```toml file=NAME is a file that the reader writes, as is ```python file=NAME
 """
 
@@ -38,7 +39,7 @@ DOCS = ROOT / "docs"
 PATIENCE = 300
 #: Guides at a time: they wait more than they work. What they show is a store that answers within its budget of 50 ms, which
 #: it may not do on a machine with too much to do: so one that fails is tried again when the others are done.
-SIDE_BY_SIDE = 2
+SIDE_BY_SIDE = 3
 AGAIN = 2
 #: How long what a guide has left running may take to end when it is told to.
 GRACE = 3
@@ -51,6 +52,10 @@ NOT_RUN = {
     ("first-hit.md", "cargo install --locked --path . --features demo      # catproxy"): "it builds for minutes",
     ("upgrading.md", "install -m 755 target/release/catproxy /usr/bin/catproxy"): "it takes systemd, and root",
 }
+#: Of a text that is only about what is printed: a status is what it is, a number any, a time of any unit.
+PIECE = re.compile(
+    r"(?P<status>(?:^|status=|HTTP/1\.1 )[2-5]0[0-4]\b)|(?P<number>\d+(?:\.\d+)*)|(?P<unit>\b(?:us|ms|s)\b)|(?P<space> +)|."
+)
 FENCE = re.compile(r"^```(\w*) ?(.*)$")
 
 #: What stands before the commands of a guide: each that fails is written down as the step, line, status and command, and
@@ -82,9 +87,10 @@ class Commands:
     text: str
     exit: int = 0
     runs: bool = True
-    #: What it prints, and the line of that block.
+    #: What it prints, the line of that block, and whether its numbers may be others.
     prints: str | None = None
     prints_at: int = 0
+    about: bool = False
 
 
 def blocks(guide: Path) -> Iterator[tuple[int, str, str, str]]:
@@ -115,10 +121,10 @@ def read(guide: Path) -> list[Commands]:
             steps.append(Commands(line, text, runs=False))
         elif kind == "sh" and (code := re.fullmatch(r"(?:exit=(\d+))?", word)):
             steps.append(Commands(line, text, exit=int(code[1] or 0)))
-        elif kind == "text" and not word:
+        elif kind == "text" and word in ("", "about"):
             if not steps or steps[-1].prints is not None:
                 raise Wrong(f"{place}: no commands stand before this output")
-            steps[-1].prints, steps[-1].prints_at = text, line
+            steps[-1].prints, steps[-1].prints_at, steps[-1].about = text, line, word == "about"
         elif kind in ("toml", "python") and (name := re.fullmatch(r"file=([\w./-]+)", word)):
             steps.append(Commands(line, f"cat > {name[1]} <<'END-OF-FILE'\n{text}END-OF-FILE\n"))
         else:
@@ -126,21 +132,31 @@ def read(guide: Path) -> list[Commands]:
     return steps
 
 
-def expression(expected: str) -> str:
+def literally(text: str, about: bool) -> str:
+    """The expression that this text matches or, `about` it, another one with other numbers in columns of other widths."""
+    return PIECE.sub(_about, text) if about else re.escape(text)
+
+
+def _about(piece: re.Match[str]) -> str:
+    loose = {"number": r"[\d.]+", "unit": "(?:us|ms|s)", "space": " +"}
+    return loose.get(piece.lastgroup or "", re.escape(piece[0]))
+
+
+def expression(expected: str, about: bool) -> str:
     """The expression that an output must match."""
     parts = []
     for line in expected.splitlines():
         if line == "…":
             parts.append(r"(?:.*\n)*?")
         else:
-            parts.append(".*".join(re.escape(part) for part in line.split("…")) + r"[ \t]*\n")
+            parts.append(".*".join(literally(part, about) for part in line.split("…")) + r"[ \t]*\n")
     return "".join(parts)
 
 
-def matches(expected: str, printed: str) -> bool:
+def matches(expected: str, printed: str, about: bool) -> bool:
     if printed and not printed.endswith("\n"):
         printed += "\n"
-    return re.fullmatch(expression(expected), printed) is not None
+    return re.fullmatch(expression(expected, about), printed) is not None
 
 
 def shown(text: str, limit: int = 60) -> str:
@@ -186,7 +202,7 @@ class Run:
                 else:
                     what = f"{self.guide.name}:{step.line}: nothing failed, expected exit status {step.exit}"
                 return f"{what}\n  in\n{shown(step.text)}\n  which printed\n{shown(printed)}"
-            if step.prints is not None and not matches(step.prints, printed):
+            if step.prints is not None and not matches(step.prints, printed, step.about):
                 return (
                     f"{self.guide.name}:{step.prints_at}: not what the commands print\n{shown(step.text)}\n"
                     f"  expected\n{shown(step.prints)}\n  printed\n{shown(printed)}"
