@@ -1,7 +1,7 @@
 # What a newcomer, a developer and CI run. `make help` explains.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint admin-api monitoring browser-tests bench bench-growth bench-peers instructions packages
+.PHONY: help demo test check model soak fuzz slow-attacks cache-tests http-lint admin-api monitoring browser-tests guides book bench bench-growth bench-peers instructions packages
 
 # Where that does not help, the scripts that need Python say what is wrong with it.
 PYTHON_WITH_VENV = python3 -c 'import ensurepip' 2>/dev/null || scripts/install python3 python3-venv || true
@@ -66,6 +66,14 @@ monitoring: ## Metrics, alerts, dashboard and the table of them fit together, by
 browser-tests: ## The frontend in a real browser: flows, faults, accessibility, screenshots; some minutes
 	@scripts/install cc=build-essential chromium node=nodejs npm redis-server
 	scripts/browser-tests
+
+guides: ## Every command of the guides in docs/, and what they print; a minute and a half
+	@scripts/install cc=build-essential redis-server curl jq ip=iproute2 unshare=util-linux
+	@$(PYTHON_WITH_VENV)
+	scripts/test-guides $(ARGS)
+
+book: ## The guides as a book in target/book; takes mdbook
+	@scripts/book
 
 bench: ## Projection, what fills cost others, and warm reads against cold ones
 	@scripts/install cc=build-essential redis-server

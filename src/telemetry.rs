@@ -77,6 +77,11 @@ impl Telemetry {
         self.say_once("what lies under one of our keys is not an entry of ours; it is overwritten");
     }
 
+    /// Something under our key was made by another configuration, of which the caller says a word.
+    pub fn misshapen_entry(&self) {
+        self.garbled_entries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Items of a route were left out because their date does not read.
     pub fn unreadable_dates(&self, route: &str, count: u64) {
         if count > 0 {

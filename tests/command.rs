@@ -249,6 +249,39 @@ fn a_port_in_use_is_an_error_that_names_the_address() {
 }
 
 #[test]
+fn check_shows_each_field_on_a_line_of_its_own_a_table_of_fields_whole() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let routes = r#"
+        [upstream]
+        url = "http://127.0.0.1:1"
+        [routes.catalogs]
+        path = "/api/Catalog"
+        key = "catalogs"
+        keep = { date = "starts", from = "today" }
+        [routes.catalogs.fields]
+        "a \"}, b" = "$['a, }']"
+        seller = { id = ["$.seller.id", "$.sellers[0].id"], at = { city = "$.city" } }
+        starts = "$.startDate"
+    "#;
+    write!(file, "{routes}").unwrap();
+    let (output, out, _) = run(&["check", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown: Vec<_> = out.lines().skip_while(|line| !line.starts_with("route ")).take(7).collect();
+    assert_eq!(
+        shown,
+        [
+            "route          catalogs for 5m",
+            r#"  list path="/api/Catalog" query=[] key="catalogs""#,
+            r#"  items="$.items[*]" identity="$.id""#,
+            r#"    "a \"}, b": ["$['a, }']"]"#,
+            r#"    "seller": {"id": ["$.seller.id", "$.sellers[0].id"], "at": {"city": ["$.city"]}}"#,
+            r#"    "starts": ["$.startDate"]"#,
+            r#"  keep="starts" from today"#,
+        ]
+    );
+}
+
+#[test]
 fn check_exits_by_what_it_found() {
     assert_eq!(run(&["check"]).0.status.code(), Some(0));
     assert_eq!(run(&["check", "--profile", "catalog-ui"]).0.status.code(), Some(0));

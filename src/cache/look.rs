@@ -122,9 +122,15 @@ impl Shared {
     }
 
     fn report_garbled(&self, state: &RouteState, garbled: Garbled) {
-        self.telemetry.garbled_entry();
-        if garbled == Garbled::Shape && !state.shape_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(route = state.name, "another catproxy uses this prefix: set `prefix`");
+        if garbled != Garbled::Shape {
+            return self.telemetry.garbled_entry();
+        }
+        self.telemetry.misshapen_entry();
+        if !state.shape_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                route = state.name,
+                "another catproxy uses this prefix, or did before the configuration changed: if it still does, set `prefix`"
+            );
         }
     }
 }

@@ -114,7 +114,7 @@ impl Config {
         ]);
         for route in &self.routes {
             lines.push(format!("route          {route}"));
-            lines.extend(folded(&route.description).map(|part| format!("  {part}")));
+            lines.extend(folded(&route.description).iter().map(|part| format!("  {part}")));
             lines.push(format!("  invalidated by {}", list(&route.invalidated_by)));
         }
         lines.push(format!("harmless       {}", list(&self.harmless)));
@@ -149,13 +149,30 @@ fn list(writes: &[impl fmt::Display]) -> String {
     if writes.is_empty() { "-".to_owned() } else { writes.join(",\n                 ") }
 }
 
-/// A route's description with its settings on a line and each field on one of its own.
-fn folded(description: &str) -> impl Iterator<Item = String> {
+/// A route's description with its settings on a line and each field on one of its own; what is kept stands last.
+fn folded(description: &str) -> Vec<String> {
     let (settings, fields) = description.split_once(" fields={").unwrap_or((description, ""));
-    let fields = fields.split_inclusive("], ").map(|field| format!("  {}", field.trim_end_matches(", ")));
-    settings.split(" items=").map(str::to_owned).chain(fields).enumerate().map(|(place, part)| {
-        if place == 1 && !part.starts_with(' ') { format!("items={part}") } else { part }
-    })
+    let mut lines: Vec<String> = settings.split(" items=").map(str::to_owned).collect();
+    lines.iter_mut().skip(1).for_each(|line| line.insert_str(0, "items="));
+    let (mut start, mut depth, mut quoted, mut escaped) = (0, 0_u32, false, false);
+    for (place, symbol) in fields.char_indices() {
+        match symbol {
+            _ if escaped => escaped = false,
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' if depth > 0 => depth -= 1,
+            // Between two fields, or behind the last one.
+            ',' | '}' if depth == 0 => {
+                lines.extend(fields.get(start..place).map(|field| format!("  {}", field.trim_start())));
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    lines.extend(fields.get(start..).map(str::trim).filter(|rest| !rest.is_empty()).map(str::to_owned));
+    lines
 }
 
 impl fmt::Display for StoreKind {
