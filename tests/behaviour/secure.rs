@@ -222,6 +222,25 @@ async fn who_asks_for_much_and_reads_later_gets_all_of_it() {
     client.head().await.is(204);
 }
 
+/// What was taken off the socket and not read yet is not waited for: here, behind as many bytes as are read at a time.
+#[tokio::test]
+async fn requests_that_come_in_one_record_are_all_read() {
+    let secure = Secure::start().await;
+    let read = secure.read();
+    let padding = "x".repeat(1024 - read.len() - "X-Padding: \r\n".len());
+    let read = read.replace("\r\n\r\n", &format!("\r\nX-Padding: {padding}\r\n\r\n"));
+    assert_eq!(read.len(), 1024);
+    let mut client = secure.wire().await;
+    // With the second one there is a page at hand.
+    for count in [1, 1, 12] {
+        client.say(read.repeat(count)).await;
+        for _ in 0..count {
+            client.message().await.0.is(200);
+        }
+        client = secure.wire().await;
+    }
+}
+
 /// Of the last answer a part is kept by the session where the system takes no more: it goes out when there is room again,
 /// though nothing is written behind it.
 #[tokio::test]

@@ -14,7 +14,7 @@ use self::terminator::{Seen, Terminator};
 use super::wire::{Wire, in_time};
 use crate::{
     authority::Authority,
-    hostile::frames::{DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, Second, frame, head},
+    hostile::frames::{DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Second, frame, head},
     support::{Bench, Door, Reply, Setup, Unanswered, attempt, until},
 };
 
@@ -380,7 +380,9 @@ async fn a_connection_that_is_not_used_is_closed_after_its_time() {
         upstream.until(HEADERS, 1).await.expect("a request");
         upstream.say(&answer(1)).await;
         assert_eq!(answered(read).await, 200);
-        upstream.is_closed().await;
+        while let Some(frame) = upstream.next().await {
+            assert_ne!(frame.kind, PING, "it is kept");
+        }
     }
 }
 
