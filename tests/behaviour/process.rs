@@ -26,10 +26,15 @@ impl Process {
 
     /// With entries in this Redis.
     pub async fn start_on(upstream: &str, redis_url: &str) -> Self {
+        Self::start_with(&["--profile", "panels", "--upstream", upstream, "--redis-url", redis_url]).await
+    }
+
+    /// With these arguments.
+    pub async fn start_with(arguments: &[&str]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let child = Command::new(env!("CARGO_BIN_EXE_catproxy"))
-            .args(["serve", "--profile", "panels", "--upstream", upstream])
-            .args(["--listen", &address.to_string(), "--redis-url", redis_url])
+            .args(["serve", "--listen", &address.to_string()])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

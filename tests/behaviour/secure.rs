@@ -4,8 +4,12 @@ mod client;
 
 use std::{fs, path::Path, time::Duration};
 
-use catproxy::{config::Config, server::Stopped};
+use catproxy::{
+    config::{Config, Tls},
+    server::Stopped,
+};
 use fake_abconnect::Matching;
+use rustix::process::Signal;
 use rustls::{ProtocolVersion, version};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -14,6 +18,7 @@ use self::client::{Client, Guest};
 use crate::{
     authority::{Authority, Certified},
     forwarding::wire::{Wire, in_time},
+    process::Process,
     support::{Bench, Setup, arrived, until},
 };
 
@@ -69,8 +74,7 @@ impl Secure {
 
     /// The certificate that a new connection is shown.
     async fn shown(&self) -> Vec<u8> {
-        let stream = self.client(&[]).connect().await.expect("a handshake");
-        stream.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
+        self.client(&[]).shown().await
     }
 
     /// Waits until new connections are shown this one.
@@ -362,12 +366,44 @@ async fn a_reload_shows_another_certificate_to_who_comes_then() {
 }
 
 #[tokio::test]
+async fn a_hangup_has_other_files_read_and_closes_nobody() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let certified = ["before", "after"].map(|name| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).expect("a folder");
+        let certified = authority.certify(NAME);
+        (certified.write(&folder), certified)
+    });
+    let file = folder.path().join("my.toml");
+    let configure = |files: &Tls| {
+        let (certificate, key) = (files.certificate.display(), files.key.display());
+        let text = format!(
+            "[clients.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n[upstream]\nurl = \"http://127.0.0.1:1\"\n\
+             [store]\nkind = \"memory\"\n[routes.a]\npath = \"/a\"\nkey = \"a\"\nfields = {{ id = \"$.id\" }}\n"
+        );
+        fs::write(&file, text).expect("a file");
+    };
+    let [(files, before), (others, after)] = &certified;
+    configure(files);
+    let program = Process::start_with(&["--config", &file.display().to_string()]).await;
+    let client = Client::of(authority.client(&[]), program.address);
+    assert_eq!(client.shown().await, before.certificate.der().as_ref());
+    let mut open = Wire::of(client.connect().await.expect("a handshake"));
+    configure(others);
+    program.signal(Signal::HUP);
+    until("the other one is shown", || async { client.shown().await == after.certificate.der().as_ref() })
+        .await;
+    open.say("GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    open.head().await.is(502);
+}
+
+#[tokio::test]
 async fn files_that_do_not_do_are_no_reload() {
     let secure = Secure::start().await;
     let before = secure.shown().await;
     let nowhere = secure.path().join("nowhere.pem");
     let change = move |config: &mut Config| {
-        config.tls = Some(catproxy::config::Tls { certificate: nowhere.clone(), key: nowhere });
+        config.tls = Some(Tls { certificate: nowhere.clone(), key: nowhere });
         config.routes.clear();
     };
     let config = Setup::new().config(change).configuration(secure.bench.upstream.url());

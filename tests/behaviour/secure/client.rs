@@ -42,6 +42,12 @@ impl Client {
         Self::of(config, address)
     }
 
+    /// The certificate that a new connection is shown.
+    pub async fn shown(&self) -> Vec<u8> {
+        let stream = self.connect().await.expect("a handshake");
+        stream.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
     pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::IpAddress(IpAddr::from(self.address.ip()));
