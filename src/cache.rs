@@ -44,7 +44,7 @@ use self::{
     memory::Memory,
     near::{Near, Stamp},
     pause::Pauses,
-    redis::Redis,
+    redis::{Moved, Redis},
     snapshot::Keys,
     store::Store,
     void::RouteState,
@@ -64,7 +64,6 @@ use crate::{
 pub struct Cache<E> {
     shared: Arc<Shared>,
     flights: Flights<Landed, E>,
-    attending: OnceLock<AbortOnDropHandle<()>>,
 }
 
 struct Shared {
@@ -76,6 +75,8 @@ struct Shared {
     zone: TimeZone,
     clock: Clock,
     telemetry: Arc<Telemetry>,
+    /// Looks after the store; also for whoever owes it an acknowledgement when the cache itself is gone.
+    attending: OnceLock<AbortOnDropHandle<()>>,
     /// Collections that were over the bounds a while ago.
     too_large: Pauses,
     /// Collections for which the upstream did not do its work a moment ago.
@@ -157,17 +158,36 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             too_large: Pauses::of(config.fill.too_large_for),
             failed: Pauses::of(RETRY_PAUSE),
             unrenewed: Pauses::of(RETRY_PAUSE),
+            attending: OnceLock::new(),
         });
-        Self { shared, flights: Flights::default(), attending: OnceLock::new() }
+        Self { shared, flights: Flights::default() }
     }
 
     /// Connects to the store, so that the first request need not, and follows what it says of its keys until
     /// the cache is dropped.
     pub async fn greet(&self) {
         if let Store::Redis(redis) = &self.shared.store {
-            let attend = || redis.attend(&self.shared.prefix, self.shared.near.clone());
-            self.attending.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(attend())));
+            let shared = &self.shared;
+            shared.attending.get_or_init(|| {
+                let weak = Arc::downgrade(shared);
+                let moved: Moved = Box::new(move |routes| {
+                    if let Some(shared) = weak.upgrade() {
+                        shared.owe(routes);
+                    }
+                });
+                let generations = shared.routes.iter().map(|route| route.generation_key.clone()).collect();
+                let attend = redis.attend(&shared.prefix, shared.near.clone(), generations, moved);
+                AbortOnDropHandle::new(tokio::spawn(attend))
+            });
             redis.greet().await;
+        }
+    }
+
+    /// Returns once it is known where the store is, as far as that must be asked; after a second in any case. From
+    /// [`Cache::greet`] on.
+    pub async fn looked(&self) {
+        if let Store::Redis(redis) = &self.shared.store {
+            redis.looked().await;
         }
     }
 

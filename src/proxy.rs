@@ -177,6 +177,12 @@ impl Proxy {
         tokio::join!(self.0.cache.greet(), self.0.admission.greet());
     }
 
+    /// Returns once it is known where the store is, as far as that must be asked; after a second in any case. From
+    /// [`Proxy::greet`] on.
+    pub async fn looked(&self) {
+        self.0.cache.looked().await;
+    }
+
     /// What the store says of its keys, unasked. `None` where no copies are kept in this process.
     #[must_use]
     pub fn told_by_store(&self) -> Option<watch::Receiver<Told>> {

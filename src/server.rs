@@ -212,7 +212,8 @@ impl Server {
     /// after `clients.drain-timeout`: tunnels, and requests that take longer.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let proxy = self.proxy();
-        tokio::spawn(async move { proxy.greet().await });
+        let greeted = proxy.clone();
+        tokio::spawn(async move { greeted.greet().await });
         let _certified = self.tls.map(|tls| {
             AbortOnDropHandle::new(tokio::spawn(supervise::until_done(
                 "looking after the certificate",
@@ -226,6 +227,8 @@ impl Server {
         let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { seats.look_after().await }));
         // Until the end: while it stops, it says so.
         let _administered = self.admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve())));
+        // A write of the first client's would not be heard of by other replicas where nobody can be told yet.
+        proxy.looked().await;
         self.threads.open();
         stop.await;
         self.stopping.cancel();

@@ -127,11 +127,8 @@ impl Memory {
         self.entries.remove(key);
     }
 
-    pub(super) fn drop_generations(&self, keys: &[String]) {
-        let mut generations = self.lock();
-        for key in keys {
-            generations.remove(key);
-        }
+    pub(super) fn drop_generation(&self, key: &str) {
+        self.lock().remove(key);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Generation>> {

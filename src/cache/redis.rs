@@ -26,14 +26,15 @@ use futures_util::future::join_all;
 use redis::{ErrorKind, Pipeline, Value};
 use tokio::sync::watch;
 
-pub(super) use self::listing::Place;
 use self::{
+    connector::Post,
     locate::Locator,
     node::{Answer, Common, Node, Size},
-    relocate::Nodes,
+    relocate::{Known, Nodes},
     server::Server,
     topology::Topology,
 };
+pub(super) use self::{listing::Place, relocate::Moved};
 use super::{
     entry::{Entry, Shape},
     fault::Fault,
@@ -55,8 +56,6 @@ const TOKEN_BYTES: usize = 1024;
 const SMALL_BYTES: usize = 64 * 1024;
 /// From the first SYN to a connection that is ready for commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A server that is away may be replaced by another: who waits for it looks again after this.
-const BACK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Entries in Redis.
 pub(super) struct Redis {
@@ -64,6 +63,8 @@ pub(super) struct Redis {
     common: Common,
     /// Where the keys are is asked by this; `None`: one server has them for ever, or somebody is asking already.
     moving: Mutex<Option<(Locator, Nodes)>>,
+    /// It was looked for the servers once, where that must be.
+    looked: watch::Sender<bool>,
     max_entry_bytes: usize,
 }
 
@@ -84,27 +85,35 @@ impl Redis {
         let common = Common::default();
         let server = |url: &String| Server::new(url, ca_file, dialler.clone());
         let servers = |urls: &[String]| urls.iter().map(server).collect::<Result<Vec<_>, _>>();
-        let (topology, moving) =
-            match redis_url::read(url).map_err(|_| UnusableRedis::Url(ErrorKind::InvalidClientConfig))? {
-                Deployment::One(url) => (Topology::of_one(Node::new(0, server(&url)?, common.clone())), None),
-                Deployment::Sentinels { sentinels, master, server: of_master } => {
-                    let locator = Locator::of_master(master, servers(&sentinels)?);
-                    (Topology::default(), Some((locator, Nodes::of(server(&of_master)?, common.clone()))))
-                }
-                Deployment::Cluster(seeds) => {
-                    let seeds = servers(&seeds)?;
-                    let template = seeds.first().cloned();
-                    let template = template.ok_or(UnusableRedis::Url(ErrorKind::InvalidClientConfig))?;
-                    let nodes = Nodes::of(template, common.clone());
-                    (Topology::default(), Some((Locator::of_cluster(seeds), nodes)))
-                }
-            };
-        Ok(Self {
-            topology: watch::Sender::new(topology),
-            common,
-            moving: Mutex::new(moving),
-            max_entry_bytes,
-        })
+        let unusable = UnusableRedis::Url(ErrorKind::InvalidClientConfig);
+        let Ok(deployment) = redis_url::read(url) else { return Err(unusable) };
+        let (topology, moving) = match deployment {
+            Deployment::One(url) => {
+                let node = Node::new(0, server(&url)?, Post::Only, common.clone());
+                (Topology::of_one(node), None)
+            }
+            Deployment::Sentinels { sentinels, master, server: of_master } => {
+                let locator = Locator::of_master(master, servers(&sentinels)?);
+                let nodes = Nodes::of(server(&of_master)?, locator.post(), common.clone());
+                (Topology::default(), Some((locator, nodes)))
+            }
+            Deployment::Cluster(seeds) => {
+                let seeds = servers(&seeds)?;
+                let template = seeds.first().cloned().ok_or(unusable)?;
+                let locator = Locator::of_cluster(seeds);
+                let nodes = Nodes::of(template, locator.post(), common.clone());
+                (Topology::default(), Some((locator, nodes)))
+            }
+        };
+        let looked = watch::Sender::new(moving.is_none());
+        let (topology, moving) = (watch::Sender::new(topology), Mutex::new(moving));
+        Ok(Self { topology, common, moving, looked, max_entry_bytes })
+    }
+
+    /// Returns once it was looked where the keys are, or that has taken too long.
+    pub(super) async fn looked(&self) {
+        let mut looked = self.looked.subscribe();
+        let _ = Deadline::after(CONNECT_TIMEOUT).within(looked.wait_for(|looked| *looked)).await;
     }
 
     /// Connects before the first request does.
@@ -119,16 +128,21 @@ impl Redis {
     }
 
     /// Looks after the store until the task is dropped: where its keys are, and, for copies near, what it says of them.
+    /// `moved` hears which of the routes' generations are on another server than before: what was stored under them, or
+    /// deleted, counts no more.
     pub(super) fn attend(
         &self,
         prefix: &str,
         near: Option<Arc<Near>>,
+        generations: Vec<String>,
+        moved: Moved,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (topology, doubted) = (self.topology.clone(), Arc::clone(&self.common.doubted));
+        let (topology, looked) = (self.topology.clone(), self.looked.clone());
+        let known = Known { topology, doubted: Arc::clone(&self.common.doubted), generations, moved, looked };
         let relocating = async move {
             if let Some((locator, nodes)) = moving {
-                relocate::keep_found(locator, nodes, topology, doubted).await;
+                relocate::keep_found(locator, nodes, known).await;
             }
         };
         let (topology, prefix) = (self.topology.subscribe(), prefix.to_owned());
@@ -158,13 +172,21 @@ impl Redis {
 
     /// Returns once it makes sense to ask for this key again.
     pub(super) async fn back(&self, key: &str) {
-        let back = async {
-            match self.node(key) {
-                Ok(node) => node.back().await,
-                Err(_) => std::future::pending().await,
+        let mut topology = self.topology.subscribe();
+        loop {
+            let node = topology.borrow_and_update().node_of(key).cloned();
+            let back = async {
+                match node {
+                    Some(node) => node.back().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Another one may take its place.
+            tokio::select! {
+                () = back => return,
+                changed = topology.changed() => if changed.is_err() { return },
             }
-        };
-        let _ = Deadline::after(BACK_LIMIT).within(back).await;
+        }
     }
 
     pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
@@ -218,7 +240,7 @@ impl Redis {
             }
             // Another server's token, or something that is none: voiding it is always safe.
             if attempt == 0 {
-                self.delete(&[key.to_owned()], by).await?;
+                self.delete(key, by).await?;
             }
         }
         Err(Fault::Refused)
@@ -253,46 +275,50 @@ impl Redis {
         Ok(())
     }
 
-    pub(super) async fn delete(&self, keys: &[String], by: Deadline) -> Result<(), Fault> {
-        let del = |pipeline: &mut Pipeline, key: &str| {
-            pipeline.cmd("DEL").arg(key);
-        };
-        let answers = self.ask_for_each(keys, del, by).await?;
-        let acknowledged = answers.iter().all(|answer| matches!(*answer.replies, [Value::Int(_)]));
-        if acknowledged { Ok(()) } else { Err(Fault::Refused) }
+    pub(super) async fn delete(&self, key: &str, by: Deadline) -> Result<(), Fault> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("DEL").arg(key);
+        let answer = self.node(key)?.ask(Size::Small, &pipeline, by).await?;
+        if matches!(*answer.replies, [Value::Int(_)]) { Ok(()) } else { Err(Fault::Refused) }
     }
 
-    /// The same commands for each of these keys, each node asked once. The answers are in the keys' order.
+    /// The same commands for each of these keys, each node asked once. The answers are in the keys' order; where a node does
+    /// not do its work, those for its keys are missing.
     async fn ask_for_each(
         &self,
         keys: &[String],
         add: impl Fn(&mut Pipeline, &str),
         by: Deadline,
-    ) -> Result<Vec<Answer>, Fault> {
+    ) -> Vec<Result<Answer, Fault>> {
         let mut parts: BTreeMap<u8, (Arc<Node>, Pipeline, Vec<usize>)> = BTreeMap::new();
+        let mut answers = Vec::new();
         for (place, key) in keys.iter().enumerate() {
-            let node = self.node(key)?;
-            let part = parts.entry(node.number);
-            let (_, pipeline, places) = part.or_insert_with(|| (node, redis::pipe(), Vec::new()));
-            add(pipeline, key);
-            places.push(place);
+            match self.node(key) {
+                Ok(node) => {
+                    let part = parts.entry(node.number);
+                    let (_, pipeline, places) = part.or_insert_with(|| (node, redis::pipe(), Vec::new()));
+                    add(pipeline, key);
+                    places.push(place);
+                }
+                Err(fault) => answers.push((place, Err(fault))),
+            }
         }
         let asked = parts.into_values().map(|(node, pipeline, places)| async move {
-            let answer = node.ask(Size::Small, &pipeline, by).await?;
-            let each = pipeline.len() / places.len().max(1);
-            Ok::<_, Fault>((answer, each, places))
+            (node.ask(Size::Small, &pipeline, by).await, pipeline.len() / places.len().max(1), places)
         });
-        let mut answers = Vec::new();
-        for asked in join_all(asked).await {
-            let (Answer { run_id, replies }, each, places) = asked?;
+        for (asked, each, places) in join_all(asked).await {
+            let (run_id, replies) = match asked {
+                Ok(Answer { run_id, replies }) => (Ok(run_id), replies),
+                Err(fault) => (Err(fault), Vec::new()),
+            };
             let mut replies = replies.into_iter();
             for place in places {
                 let replies = replies.by_ref().take(each).collect();
-                answers.push((place, Answer { run_id: Arc::clone(&run_id), replies }));
+                answers.push((place, run_id.clone().map(|run_id| Answer { run_id, replies })));
             }
         }
         answers.sort_by_key(|(place, _)| *place);
-        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Who has this key.

@@ -79,7 +79,7 @@ impl Store {
     /// [`Fault`]: it may still be there.
     pub(super) async fn delete(&self, keys: &Keys, by: Deadline) -> Result<(), Fault> {
         match self {
-            Self::Redis(redis) => redis.delete(std::slice::from_ref(&keys.entry), by).await,
+            Self::Redis(redis) => redis.delete(&keys.entry, by).await,
             Self::Memory(memory) => {
                 memory.delete(&keys.entry);
                 Ok(())
@@ -88,15 +88,15 @@ impl Store {
         }
     }
 
-    /// Deletes generations: all entries under them are void.
+    /// Deletes a generation: all entries under it are void.
     ///
     /// # Errors
-    /// [`Fault`]: they may still be there.
-    pub(super) async fn drop_generations(&self, generations: &[String], by: Deadline) -> Result<(), Fault> {
+    /// [`Fault`]: it may still be there.
+    pub(super) async fn drop_generation(&self, generation: &str, by: Deadline) -> Result<(), Fault> {
         match self {
-            Self::Redis(redis) => redis.delete(generations, by).await,
+            Self::Redis(redis) => redis.delete(generation, by).await,
             Self::Memory(memory) => {
-                memory.drop_generations(generations);
+                memory.drop_generation(generation);
                 Ok(())
             }
             Self::Absent => Ok(()),

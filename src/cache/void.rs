@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
+
 use super::{Shared, entry::Shape};
 use crate::{
     config::{Config, KeyPart, Route},
@@ -75,22 +77,36 @@ impl Shared {
     /// A write that changed these routes was answered; `detach` ends the joining of their flights. Returns
     /// when the store has acknowledged it, or after its budget; then a task goes on until it has.
     pub(super) async fn void(self: &Arc<Self>, routes: &[usize], detach: impl Fn(usize)) {
-        let states: Vec<&RouteState> = routes.iter().filter_map(|route| self.routes.get(*route)).collect();
-        if states.is_empty() {
-            return;
+        let by = Deadline::after(self.budget);
+        // All are void before the store hears of the first.
+        let begun: Vec<_> = routes.iter().map(|route| (*route, self.begin_void(*route))).collect();
+        routes.iter().for_each(|route| detach(*route));
+        join_all(begun.into_iter().map(|(route, epoch)| self.drop_or_owe(route, epoch, by))).await;
+    }
+
+    /// Each route for itself: their generations may be on servers of which one is away.
+    async fn drop_or_owe(self: &Arc<Self>, route: usize, epoch: u64, by: Deadline) {
+        let Some(state) = self.routes.get(route) else { return };
+        match self.asked("void", self.store.drop_generation(&state.generation_key, by)).await {
+            Ok(()) => state.acknowledged(epoch),
+            Err(_) => self.void_later(route),
         }
-        let epochs: Vec<u64> =
-            states.iter().map(|state| state.epoch.fetch_add(1, Ordering::AcqRel) + 1).collect();
+    }
+
+    /// Nothing that the store has of these routes counts here, until it has acknowledged that.
+    pub(super) fn owe(self: &Arc<Self>, routes: &[usize]) {
         for route in routes {
-            self.near.iter().for_each(|near| near.void_route(*route));
-            detach(*route);
+            self.begin_void(*route);
+            self.void_later(*route);
         }
-        let keys: Vec<String> = states.iter().map(|state| state.generation_key.clone()).collect();
-        let dropping = self.store.drop_generations(&keys, Deadline::after(self.budget));
-        match self.asked("void", dropping).await {
-            Ok(()) => states.iter().zip(epochs).for_each(|(state, epoch)| state.acknowledged(epoch)),
-            Err(_) => routes.iter().for_each(|route| self.void_later(*route)),
-        }
+    }
+
+    /// What is known here of the route is of the past; gives the epoch that begins.
+    fn begin_void(&self, route: usize) -> u64 {
+        let state = self.routes.get(route);
+        let epoch = state.map_or(0, |state| state.epoch.fetch_add(1, Ordering::AcqRel) + 1);
+        self.near.iter().for_each(|near| near.void_route(route));
+        epoch
     }
 
     fn void_later(self: &Arc<Self>, route: usize) {
@@ -108,7 +124,7 @@ impl Shared {
         loop {
             self.store.back(&state.generation_key).await;
             let (epoch, by) = (state.epoch(), Deadline::after(VOID_LIMIT));
-            let dropping = self.store.drop_generations(std::slice::from_ref(&state.generation_key), by);
+            let dropping = self.store.drop_generation(&state.generation_key, by);
             if self.asked("void", dropping).await.is_ok() {
                 state.acknowledged(epoch);
                 // Reads and writes in one, so that a write that still found the task at it is seen below.

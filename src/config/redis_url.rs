@@ -50,7 +50,7 @@ pub(crate) fn read(url: &str) -> Result<Deployment, Fault> {
 }
 
 fn sentinels(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
-    let Parts { user, hosts, path, query, fragment } = Parts::of(rest);
+    let Parts { user, hosts, path, query, fragment } = Parts::of(rest)?;
     let (master, database) = split(path, '/');
     let named = |symbol: char| symbol.is_ascii_alphanumeric() || "-_.".contains(symbol);
     if master.is_empty() || !master.chars().all(named) {
@@ -64,6 +64,9 @@ fn sentinels(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
         |name: &str| pairs().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or("");
     let [name, password] = OF_SENTINELS.map(theirs);
     let their_user = if query.contains("sentinel_") { format!("{name}:{password}@") } else { String::new() };
+    if pairs().any(|pair| pair.starts_with("sentinel_") && !of_sentinels(&pair)) {
+        return Err(Fault::whole("of the Sentinels are said `sentinel_user` and `sentinel_pass`"));
+    }
     let rest: Vec<_> = pairs().filter(|pair| !of_sentinels(pair)).collect();
     let tail = format!("?{}{fragment}", rest.join("&"));
     let sentinels = hosts.split(',').map(|host| {
@@ -77,7 +80,7 @@ fn sentinels(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
 }
 
 fn cluster(scheme: &str, rest: &str) -> Result<Deployment, Fault> {
-    let Parts { user, hosts, path, query, fragment } = Parts::of(rest);
+    let Parts { user, hosts, path, query, fragment } = Parts::of(rest)?;
     if !["", "0"].contains(&path.trim_end_matches('/')) {
         return Err(Fault::whole("a Cluster has no numbered databases"));
     }
@@ -98,12 +101,17 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(rest: &'a str) -> Self {
+    fn of(rest: &'a str) -> Result<Self, Fault> {
         let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (rest, query) = split(rest, '?');
         let (authority, path) = split(rest, '/');
         let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        Self { user, hosts, path: path.unwrap_or(""), query: query.unwrap_or(""), fragment }
+        if user.contains(',') {
+            return Err(Fault::whole(
+                "user and password stand once, before all hosts; write %2C for a comma in them",
+            ));
+        }
+        Ok(Self { user, hosts, path: path.unwrap_or(""), query: query.unwrap_or(""), fragment })
     }
 }
 
@@ -317,6 +325,9 @@ mod tests {
             "redis+sentinel://a/m#insecure",
             "redis+sentinel://a/m?sentinel_user=%zz",
             "redis+sentinel://:pa/ss@a/m",
+            "redis+sentinel://u:p@a,u:p@b/m",
+            "redis+sentinel://a/m?sentinel_password=x",
+            "redis+cluster://a:7000,u:p@b",
             "unix+sentinel://a/m",
             "redis+cluster://",
             "redis+cluster://a,,b",

@@ -66,8 +66,19 @@ pub struct Watched {
 
 impl Watched {
     pub async fn start() -> Self {
+        Self::start_with_others(0).await.0
+    }
+
+    /// With so many more replicas, which never become masters.
+    pub async fn start_with_others(count: usize) -> (Self, Vec<RedisServer>) {
         let master = RedisServer::start_with(&["--repl-diskless-sync-delay", "0"]).await;
-        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
+        let port = master.port.to_string();
+        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]).await;
+        let mut others = Vec::new();
+        for _ in 0..count {
+            let settings = ["--replicaof", "127.0.0.1", &port, "--replica-priority", "0"];
+            others.push(RedisServer::start_with(&settings).await);
+        }
         let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(master.port, 2, "")).collect();
         for sentinel in &sentinels {
             until("they know of each other and of the replica", || async {
@@ -77,11 +88,12 @@ impl Watched {
                         _ => 0,
                     }
                 };
-                known(["SENTINELS", NAME]).await == 2 && known(["REPLICAS", NAME]).await == 1
+                known(["SENTINELS", NAME]).await == 2 && known(["REPLICAS", NAME]).await == 1 + count
             })
             .await;
         }
-        Self { master, replica, sentinels }
+        until("the replica has what its master has", || has_caught_up(&replica)).await;
+        (Self { master, replica, sentinels }, others)
     }
 
     /// Makes the replica the master, though that is well.
@@ -92,10 +104,26 @@ impl Watched {
 
     /// One of them is not there, and does not matter.
     pub fn url(&self) -> String {
-        let hosts = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
-        let hosts: Vec<_> = [format!("127.0.0.1:{}", free_port())].into_iter().chain(hosts).collect();
-        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+        url_of([free_port()].into_iter().chain(self.sentinels.iter().map(|sentinel| sentinel.port)))
     }
+
+    /// The same in another order.
+    pub fn url_from_the_last(&self) -> String {
+        url_of(self.sentinels.iter().rev().map(|sentinel| sentinel.port))
+    }
+}
+
+fn url_of(ports: impl Iterator<Item = u16>) -> String {
+    let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+    format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+}
+
+/// Whether it is a replica that has what its master has.
+pub async fn has_caught_up(server: &RedisServer) -> bool {
+    let info = server.try_command(&["INFO", "replication"]).await;
+    let info: String =
+        info.and_then(|info| redis::from_redis_value(info).map_err(Into::into)).unwrap_or_default();
+    info.contains("role:slave") && info.contains("master_link_status:up")
 }
 
 pub async fn is_master(server: &RedisServer) -> bool {

@@ -36,6 +36,12 @@ impl Handle {
     pub(super) async fn ping(&mut self) -> Result<(), RedisError> {
         redis::cmd("PING").query_async(&mut self.connection).await
     }
+
+    /// A Cluster that is down answers a PING all the same.
+    async fn serves(&mut self) -> Result<(), RedisError> {
+        let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut self.connection).await?;
+        if info.contains("cluster_state:ok") { Ok(()) } else { Err(unfit("the Cluster is down")) }
+    }
 }
 
 /// Opens connections, and knows honestly which are broken.
@@ -44,13 +50,30 @@ pub(super) struct Connector {
     pub(super) server: Server,
     /// Where connections live; by default where they are asked for.
     home: Home,
+    /// What it must be.
+    post: Post,
     /// It was said why the server cannot be used.
     warned: Arc<AtomicBool>,
 }
 
+/// What a server is there for, and so must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Post {
+    /// Whatever it is: nobody said that there is another.
+    Only,
+    /// A master: what a replica has, its master may give back to it long after it was deleted there.
+    Master,
+    /// A master of a Cluster, and that serves.
+    OfCluster,
+}
+
 impl Connector {
-    pub(super) fn new(server: Server) -> Self {
-        Self { server, home: Home::default(), warned: Arc::default() }
+    pub(super) fn new(server: Server, post: Post) -> Self {
+        Self { server, home: Home::default(), post, warned: Arc::default() }
+    }
+
+    pub(super) fn post(&self) -> Post {
+        self.post
     }
 
     /// The same, whose connections live at home.
@@ -84,6 +107,16 @@ impl bb8::ManageConnection for Connector {
 }
 
 impl Connector {
+    /// Whether it does its work, as far as that can be told. Not through a pool, which waits where a connect is refused.
+    pub(super) async fn probe(&self) -> Result<(), RedisError> {
+        use bb8::ManageConnection as _;
+        let mut handle = self.connect().await?;
+        match self.post {
+            Post::Only | Post::Master => handle.ping().await,
+            Post::OfCluster => handle.serves().await,
+        }
+    }
+
     /// A connection that is ready for commands.
     async fn ready(&self) -> Result<Handle, RedisError> {
         // Commands are bounded by their callers' budgets.
@@ -93,6 +126,9 @@ impl Connector {
         let connected = self.server.connect(config).await;
         let mut connection = connected.inspect_err(|error| self.report_login(error))?;
         let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
+        if self.post != Post::Only {
+            demand_master(&mut connection).await?;
+        }
         Ok(Handle { connection, broken: Arc::default(), run_id })
     }
 
@@ -117,9 +153,17 @@ impl Connector {
 pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
     let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
     let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    run_id
-        .map(|run_id| run_id.trim().into())
-        .ok_or_else(|| RedisError::from((ErrorKind::Client, "INFO without run_id")))
+    run_id.map(|run_id| run_id.trim().into()).ok_or_else(|| unfit("INFO without run_id"))
+}
+
+/// Fails where the server is a replica.
+pub(super) async fn demand_master(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let info: String = redis::cmd("INFO").arg("replication").query_async(connection).await?;
+    if info.contains("role:master") { Ok(()) } else { Err(unfit("a replica")) }
+}
+
+fn unfit(what: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::Client, what))
 }
 
 #[cfg(test)]
@@ -150,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_falls_silent_after_its_hello_is_given_up_in_time() {
         let server = Server::new("redis://redis", None, Dialler::of(Dumb)).unwrap();
-        let connector = Connector::new(server);
+        let connector = Connector::new(server, Post::Only);
         let began = Instant::now();
         assert!(connector.connect().await.is_err());
         assert_eq!(began.elapsed(), CONNECT_TIMEOUT);

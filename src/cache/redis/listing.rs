@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use redis::{Pipeline, Value};
 
-use super::{Redis, get_token, node::Size, read_token};
+use super::{
+    Redis, get_token,
+    node::{Answer, Size},
+    read_token,
+};
 use crate::{
     cache::{
         entry::{LABEL_BYTES, Label},
@@ -29,6 +33,12 @@ impl Redis {
         let Some(node) = nodes.get(from.server) else {
             return if nodes.is_empty() { Err(Fault::Open) } else { Ok((Vec::new(), None)) };
         };
+        let next =
+            || Some(Place { server: from.server + 1, cursor: 0 }).filter(|next| next.server < nodes.len());
+        // What the others have is listed all the same.
+        if node.is_away() && nodes.len() > 1 {
+            return Ok((Vec::new(), next()));
+        }
         let mut pipeline = redis::pipe();
         pipeline
             .cmd("SCAN")
@@ -39,12 +49,11 @@ impl Redis {
             .arg(count);
         let mut replies = node.ask(Size::Small, &pipeline, by).await?.replies;
         let Some(Value::Array(mut reply)) = replies.pop() else { return Err(Fault::Refused) };
-        let (Some(Value::Array(keys)), Some(next)) = (reply.pop(), reply.pop()) else {
+        let (Some(Value::Array(keys)), Some(cursor)) = (reply.pop(), reply.pop()) else {
             return Err(Fault::Refused);
         };
-        let next = text(next).and_then(|next| next.parse().ok()).ok_or(Fault::Refused)?;
-        let next = match next {
-            0 => Some(Place { server: from.server + 1, cursor: 0 }).filter(|next| next.server < nodes.len()),
+        let next = match text(cursor).and_then(|cursor| cursor.parse().ok()).ok_or(Fault::Refused)? {
+            0 => next(),
             cursor => Some(Place { cursor, ..from }),
         };
         Ok((keys.into_iter().filter_map(text).collect(), next))
@@ -57,14 +66,17 @@ impl Redis {
         generations: &[String],
         by: Deadline,
     ) -> Result<(Vec<Found>, Vec<Option<Generation>>), Fault> {
-        let (present, described) = tokio::try_join!(
+        let (present, described) = tokio::join!(
             self.ask_for_each(generations, get_token, by),
             self.ask_for_each(&keys, describe, by)
-        )?;
-        let present = present.iter().map(|answer| read_token(answer.replies.first(), &answer.run_id));
-        let present = present.collect();
-        let found = keys.into_iter().zip(described);
-        Ok((found.filter_map(|(key, answer)| described_as(key, &answer.replies)).collect(), present))
+        );
+        let token = |answer: Answer| read_token(answer.replies.first(), &answer.run_id);
+        let present = present.into_iter().map(|answer| answer.ok().and_then(token)).collect();
+        let mut found = Vec::new();
+        for (key, answer) in keys.into_iter().zip(described) {
+            found.extend(described_as(key, &answer?.replies));
+        }
+        Ok((found, present))
     }
 }
 

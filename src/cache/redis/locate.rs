@@ -10,19 +10,18 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use redis::{
-    AsyncConnectionConfig, ErrorKind, FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection,
-};
+use redis::{AsyncConnectionConfig, FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
+    connector::Post,
     server::{Address, Server},
     topology::all_slots,
 };
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Elapsed};
 
 /// Who has not said it by then is not waited for.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
-/// Of a Cluster's servers so many are asked.
+/// Of a Cluster's servers so many are asked, beside those that the configuration names.
 const ASKED: usize = 8;
 /// More masters than anybody has for a cache. Each is followed by a connection of its own, and has a number below 256, also
 /// while others take their places.
@@ -51,9 +50,17 @@ enum Kind {
 }
 
 /// Why nobody knows.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}{}", if .said.is_empty() { String::new() } else { format!(" ({})", .said.join(", ")) })]
+pub(super) struct Unlocated {
+    pub(super) reason: Reason,
+    /// Of those that were asked, with what came.
+    said: Vec<String>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unlocated {
-    #[error("none of the Sentinels names such a master")]
+pub(super) enum Reason {
+    #[error("none of the Sentinels names the master")]
     NoMaster,
     #[error("no server of the Cluster says who has which slots")]
     NoSlots,
@@ -70,44 +77,61 @@ impl Locator {
         Self { kind: Kind::Cluster, known: seeds, connections: HashMap::new() }
     }
 
-    /// Where the keys are now, as far as anybody knows. `nodes` have some: of a Cluster, they are asked first.
-    pub(super) async fn locate(&mut self, nodes: Vec<Server>) -> Result<Vec<Place>, Unlocated> {
-        let asked = self.asked(nodes);
-        let answers = join_all(asked.into_iter().map(|(address, server)| {
-            let (kind, kept) = (&self.kind, self.connections.remove(&address));
-            async move {
-                let said = Deadline::after(ANSWER_LIMIT).within(kind.ask(&server, &address, kept)).await;
-                said.ok().and_then(Result::ok).map(|(said, connection)| (address, said, connection))
-            }
-        }));
-        let mut newest: Option<Said> = None;
-        for (address, said, connection) in answers.await.into_iter().flatten() {
-            self.connections.insert(address, connection);
-            if newest.as_ref().is_none_or(|newest| newest.epoch < said.epoch) {
-                newest = Some(said);
-            }
-        }
-        let places = newest.map(|said| said.places).filter(|places| !places.is_empty());
-        match (places, &self.kind) {
-            (Some(places), _) if places.len() > MOST_MASTERS => Err(Unlocated::TooMany),
-            (Some(places), _) => Ok(places),
-            (None, Kind::Master(_)) => Err(Unlocated::NoMaster),
-            (None, Kind::Cluster) => Err(Unlocated::NoSlots),
+    /// What those must be that are found.
+    pub(super) fn post(&self) -> Post {
+        match self.kind {
+            Kind::Master(_) => Post::Master,
+            Kind::Cluster => Post::OfCluster,
         }
     }
 
-    fn asked(&self, nodes: Vec<Server>) -> Vec<(Address, Server)> {
-        let (nodes, most) = match &self.kind {
-            Kind::Master(_) => (Vec::new(), usize::MAX),
-            Kind::Cluster => (nodes, ASKED),
+    /// Where the keys are now, as far as anybody knows. `nodes` have some, and are not away: of a Cluster, they are asked
+    /// too.
+    pub(super) async fn locate(&mut self, nodes: Vec<Server>) -> Result<Vec<Place>, Unlocated> {
+        // Connections to those that are not asked any more end here.
+        let mut connections = std::mem::take(&mut self.connections);
+        let answers = join_all(self.asked(nodes).into_iter().map(|(address, server)| {
+            let (kind, kept) = (&self.kind, connections.remove(&address));
+            async move {
+                let asking = kind.ask(&server, &address, kept);
+                let said = match Deadline::after(ANSWER_LIMIT).within(asking).await {
+                    Ok(said) => said.map_err(|error| in_a_word(&error)),
+                    Err(Elapsed) => Err("no answer".to_owned()),
+                };
+                (address, said)
+            }
+        }));
+        let (mut newest, mut failed): (Option<Said>, _) = (None, Vec::new());
+        for (address, said) in answers.await {
+            match said {
+                Ok((said, connection)) => {
+                    self.connections.insert(address, connection);
+                    if said.counts_before(newest.as_ref()) {
+                        newest = Some(said);
+                    }
+                }
+                Err(error) => failed.push(format!("{address}: {error}")),
+            }
+        }
+        let reason = match (newest.map(|said| said.places), &self.kind) {
+            (Some(places), _) if places.len() <= MOST_MASTERS => return Ok(places),
+            (Some(_), _) => Reason::TooMany,
+            (None, Kind::Master(_)) => Reason::NoMaster,
+            (None, Kind::Cluster) => Reason::NoSlots,
         };
+        Err(Unlocated { reason, said: failed })
+    }
+
+    /// Some of the nodes, and all that the configuration names: those are there still when all nodes are others.
+    fn asked(&self, nodes: Vec<Server>) -> Vec<(Address, Server)> {
+        let most = if matches!(self.kind, Kind::Cluster) { ASKED } else { 0 };
+        let all = nodes.into_iter().take(most).chain(self.known.iter().cloned());
         let mut seen = HashSet::new();
-        let all = nodes.into_iter().chain(self.known.iter().cloned());
         let new = all.filter_map(|server| {
             let address = server.address()?;
             seen.insert(address.clone()).then_some((address, server))
         });
-        new.take(most).collect()
+        new.collect()
     }
 }
 
@@ -115,7 +139,22 @@ impl Locator {
 struct Said {
     /// Counts the changes that it knows of.
     epoch: u64,
+    /// It can do its work, as far as it knows: one that was cut off from most of the others cannot.
+    serves: bool,
+    /// Of a server that was taken out of a Cluster, none.
     places: Vec<Place>,
+}
+
+impl Said {
+    fn counts_before(&self, other: Option<&Self>) -> bool {
+        let rank = |said: &Self| (said.epoch, said.serves);
+        !self.places.is_empty() && other.is_none_or(|other| rank(other) < rank(self))
+    }
+}
+
+/// What an error is, without what a server may have repeated of us.
+fn in_a_word(error: &RedisError) -> String {
+    error.code().unwrap_or_else(|| error.category()).to_owned()
 }
 
 impl Kind {
@@ -137,17 +176,18 @@ impl Kind {
     }
 }
 
-/// `SENTINEL MASTER`.
+/// Where the master is, and after how many failovers. `SENTINEL MASTER` has both; but the Sentinel that leads a failover says
+/// there where the old one is until all replicas have heard of the new one, which one of them may keep it from for minutes.
 async fn master(connection: &mut MultiplexedConnection, name: &str) -> Result<Said, RedisError> {
-    let mut asked = redis::cmd("SENTINEL");
-    let said: HashMap<String, String> = asked.arg("MASTER").arg(name).query_async(connection).await?;
-    let number = |name: &str| said.get(name).and_then(|text| text.parse::<u64>().ok());
-    let host = said.get("ip").filter(|host| !host.is_empty()).cloned();
-    let port = number("port").and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-    let address = host.zip(port).map(|(host, port)| Address { host, port });
-    let address = address.ok_or_else(|| unexpected("a master without an address"))?;
-    let epoch = number("config-epoch").unwrap_or(0);
-    Ok(Said { epoch, places: vec![Place { address, slots: vec![all_slots()] }] })
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("SENTINEL").arg("MASTER").arg(name);
+    pipeline.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    let (said, (host, port)): (HashMap<String, String>, (String, u16)) =
+        pipeline.query_async(connection).await?;
+    let epoch = said.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    let place = Place { address: Address { host, port }, slots: vec![all_slots()] };
+    let is_place = !place.address.host.is_empty() && port > 0;
+    Ok(Said { epoch, serves: true, places: is_place.then_some(place).into_iter().collect() })
 }
 
 /// `CLUSTER SLOTS`, and of which state of the Cluster that is.
@@ -167,7 +207,7 @@ async fn slots(connection: &mut MultiplexedConnection, asked: &str) -> Result<Sa
     }
     // Whoever says it, in whichever order: the same is the same.
     places.sort_by(|one, other| one.address.cmp(&other.address));
-    Ok(Said { epoch, places })
+    Ok(Said { epoch, serves: info.contains("cluster_state:ok"), places })
 }
 
 /// First slot, last slot, and the master, which stands before its replicas; one without a host is who was asked.
@@ -184,10 +224,6 @@ fn read_range(range: Value, asked: &str) -> Option<(RangeInclusive<u16>, Address
     // "?": it has not heard of it yet.
     let known = host != "?" && first <= last && all_slots().contains(&last);
     known.then_some((first..=last, Address { host, port }))
-}
-
-fn unexpected(what: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::UnexpectedReturnType, what))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     CONNECT_TIMEOUT,
-    connector::{Connector, Handle},
+    connector::{Connector, Handle, Post},
     server::{Address, Server},
 };
 use crate::{
@@ -69,8 +69,8 @@ pub(super) struct Node {
 
 impl Node {
     /// Connects when it is first asked, or by [`Node::greet`].
-    pub(super) fn new(number: u8, server: Server, common: Common) -> Self {
-        let (address, connector) = (server.address(), Connector::new(server));
+    pub(super) fn new(number: u8, server: Server, post: Post, common: Common) -> Self {
+        let (address, connector) = (server.address(), Connector::new(server, post));
         let life = CancellationToken::new();
         Self {
             number,
@@ -95,6 +95,11 @@ impl Node {
 
     pub(super) fn server(&self) -> &Server {
         &self.connector.server
+    }
+
+    /// It must be a master.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.connector.post() != Post::Only
     }
 
     /// It is known not to answer.
@@ -209,11 +214,9 @@ fn pool(connector: Connector) -> Pool {
         .build_unchecked(connector)
 }
 
-/// Whether a connection can be had that answers. Not through the pool, which waits where a connect is refused.
+/// Whether it does its work, and says so in time.
 async fn probe(connector: &Connector) -> bool {
-    use bb8::ManageConnection as _;
-    let asked = async { connector.connect().await?.ping().await };
-    matches!(Deadline::after(CONNECT_TIMEOUT).within(asked).await, Ok(Ok(())))
+    matches!(Deadline::after(CONNECT_TIMEOUT).within(connector.probe()).await, Ok(Ok(())))
 }
 
 fn fault_of(error: &RedisError) -> Fault {

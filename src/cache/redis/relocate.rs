@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    locate::{Locator, Place, Unlocated},
+    connector::Post,
+    locate::{Locator, Place, Reason, Unlocated},
     node::{Common, Node},
     server::Server,
     topology::Topology,
@@ -23,13 +24,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Nodes {
     /// How servers are spoken to.
     template: Server,
+    post: Post,
     common: Common,
     next_number: u8,
 }
 
 impl Nodes {
-    pub(super) fn of(template: Server, common: Common) -> Self {
-        Self { template, common, next_number: 0 }
+    pub(super) fn of(template: Server, post: Post, common: Common) -> Self {
+        Self { template, post, common, next_number: 0 }
     }
 
     /// The topology that was found; nodes that are known already go on as they are, new ones are greeted.
@@ -41,7 +43,8 @@ impl Nodes {
                 Some(node) => Arc::clone(node),
                 None => {
                     let Ok(server) = self.template.at(&address) else { continue };
-                    let node = Arc::new(Node::new(self.number(known), server, self.common.clone()));
+                    let node =
+                        Arc::new(Node::new(self.number(known), server, self.post, self.common.clone()));
                     new.push(Arc::clone(&node));
                     node
                 }
@@ -64,54 +67,80 @@ impl Nodes {
     }
 }
 
-/// Looks where the keys are, again and again, until dropped.
-pub(super) async fn keep_found(
-    mut locator: Locator,
-    mut nodes: Nodes,
-    topology: watch::Sender<Topology>,
-    doubted: Arc<Notify>,
-) {
-    let mut reported = None;
-    loop {
-        let looking = look(&mut locator, &mut nodes, &topology);
-        if let Some(outcome) = supervise::caught("looking for Redis servers", looking).await {
-            report(&mut reported, outcome.err(), topology.borrow().nodes().is_empty());
-        }
-        tokio::time::sleep(PAUSE).await;
-        let _ = Deadline::after(INTERVAL).within(doubted.notified()).await;
+/// Where the keys are, as it is known, and who must hear when that changes.
+pub(super) struct Known {
+    pub(super) topology: watch::Sender<Topology>,
+    pub(super) doubted: Arc<Notify>,
+    /// Of the routes' generations, prefix included.
+    pub(super) generations: Vec<String>,
+    /// Hears the places of the generations that are on another server now: what was deleted on the one before may have come
+    /// too late for it to tell its successor.
+    pub(super) moved: Moved,
+    /// It was looked once.
+    pub(super) looked: watch::Sender<bool>,
+}
+
+/// Called with the places of generations.
+pub(in crate::cache) type Moved = Box<dyn Fn(&[usize]) + Send + Sync>;
+
+impl Known {
+    /// From here on it is known that the keys are there.
+    fn put(&self, found: Topology) {
+        let known = self.topology.borrow().clone();
+        let has_moved = |(place, key): (usize, &String)| {
+            let (before, now) = (known.node_of(key)?, found.node_of(key));
+            (!now.is_some_and(|now| Arc::ptr_eq(before, now))).then_some(place)
+        };
+        let moved: Vec<_> = self.generations.iter().enumerate().filter_map(has_moved).collect();
+        // Before anybody reads there; and again for whoever was told by the old one after the first time.
+        (self.moved)(&moved);
+        self.topology.send_replace(found);
+        (self.moved)(&moved);
     }
 }
 
-async fn look(
-    locator: &mut Locator,
-    nodes: &mut Nodes,
-    topology: &watch::Sender<Topology>,
-) -> Result<(), Unlocated> {
-    let known = topology.borrow().clone();
-    let servers = known.nodes().iter().map(|node| node.server().clone()).collect();
-    let places = locator.locate(servers).await?;
-    let found = nodes.found(&known, places).await;
-    if found != known {
+/// Looks where the keys are, again and again, until dropped.
+pub(super) async fn keep_found(mut locator: Locator, mut nodes: Nodes, known: Known) {
+    let mut reported = None;
+    loop {
+        let looking = look(&mut locator, &mut nodes, &known);
+        if let Some(outcome) = supervise::caught("looking for Redis servers", looking).await {
+            report(&mut reported, outcome.err(), known.topology.borrow().nodes().is_empty());
+        }
+        known.looked.send_replace(true);
+        tokio::time::sleep(PAUSE).await;
+        let _ = Deadline::after(INTERVAL).within(known.doubted.notified()).await;
+    }
+}
+
+async fn look(locator: &mut Locator, nodes: &mut Nodes, known: &Known) -> Result<(), Unlocated> {
+    let before = known.topology.borrow().clone();
+    let there = before.nodes().iter().filter(|node| !node.is_away());
+    let places = locator.locate(there.map(|node| node.server().clone()).collect()).await?;
+    let found = nodes.found(&before, places).await;
+    if found != before {
         let addresses = found.nodes().iter().filter_map(|node| node.address.as_ref());
         let servers: Vec<String> = addresses.map(ToString::to_string).collect();
         tracing::info!(servers = servers.join(" "), "Redis keeps the keys on these servers now");
-        topology.send_replace(found);
+        known.put(found);
     }
     Ok(())
 }
 
 /// Says once that nobody knows, and once that somebody does again.
-fn report(reported: &mut Option<Unlocated>, now: Option<Unlocated>, none_known: bool) {
-    if *reported != now {
-        match now {
-            Some(reason) if none_known => {
-                tracing::warn!(%reason, "Redis is away: lists come from the upstream until it is back");
-            }
-            Some(reason) => {
-                tracing::warn!(%reason, "where Redis keeps the keys is not known to have changed")
-            }
-            None => tracing::info!("where Redis keeps the keys is known again"),
-        }
-        *reported = now;
+fn report(reported: &mut Option<Reason>, now: Option<Unlocated>, none_known: bool) {
+    let reason = now.as_ref().map(|now| now.reason);
+    if *reported == reason {
+        return;
     }
+    match now {
+        Some(why) if none_known => {
+            tracing::warn!(reason = %why, "Redis is away: lists come from the upstream until it is back");
+        }
+        Some(why) => {
+            tracing::warn!(reason = %why, "nobody says where Redis keeps the keys: they are asked for where they were")
+        }
+        None => tracing::info!("where Redis keeps the keys is known again"),
+    }
+    *reported = reason;
 }

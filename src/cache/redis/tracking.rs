@@ -44,10 +44,10 @@ pub(in crate::cache) async fn follow(
         for node in nodes {
             followed.entry(node.number).or_insert_with(|| {
                 let (server, number) = (node.server().clone().in_resp3(), node.number);
-                let (prefix, near) = (prefix.clone(), Arc::clone(&near));
+                let (prefix, near, master) = (prefix.clone(), Arc::clone(&near), node.is_of_several());
                 let one = move || {
                     let near = Arc::clone(&near);
-                    follow_one(server.clone(), prefix.clone(), Followed { number, near })
+                    follow_one(server.clone(), prefix.clone(), Followed { number, master, near })
                 };
                 AbortOnDropHandle::new(tokio::spawn(supervise::until_done("following Redis", one)))
             });
@@ -62,6 +62,8 @@ pub(in crate::cache) async fn follow(
 #[derive(Clone)]
 struct Followed {
     number: u8,
+    /// It must be a master.
+    master: bool,
     near: Arc<Near>,
 }
 
@@ -135,7 +137,7 @@ async fn session(
     loop {
         let sent = Instant::now();
         tokio::select! {
-            beat = Deadline::after(LEASE).within(beat(&mut connection)) => beat.map_err(|_| Ended::Gone)??,
+            beat = Deadline::after(LEASE).within(beat(&mut connection, followed.master)) => beat.map_err(|_| Ended::Gone)??,
             () = gone.notified() => return Err(Ended::Gone),
         }
         followed.near.prolong(followed.number, sent + LEASE, &run_id);
@@ -174,8 +176,12 @@ async fn track(connection: &mut MultiplexedConnection, prefix: &str) -> Result<(
     tracking.query_async(connection).await
 }
 
-async fn beat(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-    redis::cmd("PING").query_async(connection).await
+/// What is pushed by a replica is what its master has, which may not be what is asked for.
+async fn beat(connection: &mut MultiplexedConnection, master: bool) -> Result<(), RedisError> {
+    match master {
+        true => connector::demand_master(connection).await,
+        false => redis::cmd("PING").query_async(connection).await,
+    }
 }
 
 /// Keys in one array, or nil where all keys are gone.

@@ -1,6 +1,6 @@
 //! A Redis Cluster: each server has its part of the keys, and one that is lost costs no more than those.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use catproxy::cache::StoreHealth;
 
@@ -130,7 +130,11 @@ async fn a_user_with_the_rights_that_are_documented_will_do_in_a_cluster() {
 async fn a_write_through_one_replica_is_seen_by_another_whichever_server_says_it() {
     let cluster = Cluster::start().await;
     let one = Setup::new().redis_at(cluster.url()).start().await;
-    let (other, _) = Setup::new().redis_at(cluster.url()).proxy(one.upstream.url()).await;
+    // Nothing but what is said ends a copy.
+    let other = Setup::new().redis_at(cluster.url()).config(|config| {
+        config.store.near.as_mut().expect("copies").limit = Duration::from_secs(60);
+    });
+    let (other, _) = other.proxy(one.upstream.url()).await;
     let token = one.upstream.token("demo");
     until("the other has a copy", || async {
         other.get_as(&token, SELLERS).await.field("cache-status").ends_with("near")
@@ -224,6 +228,55 @@ async fn a_replica_that_takes_a_lost_masters_place_has_its_keys() {
     let list = bench.get_as(&token, SELLERS).await;
     assert!(String::from_utf8_lossy(&list.body).contains("Meanwhile"));
     assert_eq!(bench.proxy.inside.store_health(), StoreHealth::Redis);
+}
+
+#[tokio::test]
+async fn a_server_that_was_taken_out_of_the_cluster_says_nothing_that_counts() {
+    let cluster = Cluster::start().await;
+    let (out, settings) = node().await;
+    cluster.meet(&out, &settings).await;
+    until("it knows all", || knows(&out, 4)).await;
+    // As `redis-cli --cluster del-node` ends: it keeps the epoch that it has heard of, and knows no slots.
+    out.command(&["CLUSTER", "RESET", "SOFT"]).await;
+    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", out.port, cluster.masters[2].port);
+    keeps_entries(Setup::new().redis_at(url)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_and_does_not_serve_stays_away() {
+    let mut cluster = Cluster::start().await;
+    for master in &cluster.masters {
+        master.command(&["CONFIG", "SET", "cluster-require-full-coverage", "yes"]).await;
+    }
+    let bench = Setup::new().redis_at(cluster.url()).start().await;
+    let token = bench.upstream.token("demo");
+    until("there is a copy", || is_near(&bench, &token, SELLERS)).await;
+    let (home, place) = (cluster.place("cat_gen_sellers").await, cluster.place("cat_sellers_all").await);
+    let lost = (0..3).find(|other| ![home, place].contains(other)).expect("another");
+    cluster.masters[lost].kill();
+    let commands = || bench.proxy.inside.store_commands();
+    until("the Cluster is down, and that is known", || async {
+        let before = commands();
+        is_away(&bench, &token, SELLERS).await && commands() == before
+    })
+    .await;
+    let (before, asked) = (commands(), infos(&cluster.masters[home]).await);
+    until("it was asked how it is, some times", || async {
+        assert!(is_away(&bench, &token, SELLERS).await);
+        infos(&cluster.masters[home]).await >= asked + 6
+    })
+    .await;
+    assert_eq!(commands(), before, "and for nothing else");
+    cluster.restart(lost).await;
+    until("a copy is served", || is_near(&bench, &token, SELLERS)).await;
+}
+
+/// How often a server was asked how its Cluster is.
+async fn infos(server: &RedisServer) -> u64 {
+    let stats = server.command(&["INFO", "commandstats"]).await;
+    let stats: String = redis::from_redis_value(stats).expect("a text");
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_cluster|info:calls="));
+    calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0)
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use catproxy::cache::StoreHealth;
 use super::{SELLERS, keeps_entries};
 use crate::{
     line::{Fault, Line, Said},
-    support::{Bench, RedisServer, Setup, send, until},
-    watched::{NAME, Sentinel, Watched},
+    support::{Bench, Door, RedisServer, Setup, send, until},
+    watched::{NAME, Sentinel, Watched, has_caught_up},
 };
 
 async fn is_near(bench: &Bench, token: &str) -> bool {
@@ -33,7 +33,7 @@ async fn entries_are_kept_by_the_master_that_sentinels_name_also_in_a_numbered_d
 #[tokio::test]
 async fn sentinels_and_servers_may_each_have_users_of_their_own() {
     let server = RedisServer::start_with(&["--requirepass", "s3cret"]).await;
-    let rights = "+hello +client +sentinel|master";
+    let rights = "+hello +client +sentinel|master +sentinel|get-master-addr-by-name";
     let more = format!("sentinel auth-pass {NAME} s3cret\nuser watcher on >watch%er {rights}");
     let sentinel = Sentinel::start(server.port, 1, &more);
     let url = format!(
@@ -108,7 +108,7 @@ async fn a_master_that_was_replaced_and_lives_on_is_asked_no_more() {
     let bench = Setup::new().redis_at(watched.url()).start().await;
     let token = bench.upstream.token("demo");
     until("there is a copy", || is_near(&bench, &token)).await;
-    until("the replica has what its master has", || async {
+    until("the replica has the list", || async {
         watched.replica.keys().await == watched.master.keys().await
     })
     .await;
@@ -125,6 +125,78 @@ async fn a_master_that_was_replaced_and_lives_on_is_asked_no_more() {
     bench.write("PUT", "/api/Seller/42", renamed).await.is(200);
     let list = bench.get_as(&token, SELLERS).await;
     assert!(String::from_utf8_lossy(&list.body).contains("Later"));
+}
+
+/// A proxy that knows of one Sentinel only, which can be kept from telling it anything.
+async fn kept_in_the_dark(watched: &Watched) -> (Bench, Line) {
+    let line = Line::to_address(SocketAddr::from((Ipv4Addr::LOCALHOST, watched.sentinels[1].port)));
+    let url = format!("redis+sentinel://{}/{NAME}", line.url().trim_start_matches("redis://"));
+    let bench = Setup::new().redis_at(url).start().await;
+    let token = bench.upstream.token("demo");
+    until("there is a copy", || is_near(&bench, &token)).await;
+    until("the replica has the list", || async {
+        watched.replica.keys().await == watched.master.keys().await
+    })
+    .await;
+    line.begin(Said::Everything, Fault::Stall);
+    (bench, line)
+}
+
+async fn rename(bench: &Bench, name: &str) {
+    let renamed = format!(r#"{{"name":"{name}","customerDisplayId":1,"isActive":true}}"#);
+    bench.write("PUT", "/api/Seller/42", &renamed).await.is(200);
+}
+
+async fn has(door: &Door, token: &str, name: &str) -> bool {
+    let list = door.get_as(token, SELLERS).await;
+    String::from_utf8_lossy(&list.is(200).body).contains(name)
+}
+
+/// Until all replicas of the old master have heard of the new one, the old one has not.
+#[tokio::test]
+async fn a_write_that_only_a_deposed_master_was_told_of_is_told_to_the_new_one() {
+    let (watched, others) = Watched::start_with_others(1).await;
+    let (one, line) = kept_in_the_dark(&watched).await;
+    let other = Setup::new().redis_at(watched.url_from_the_last());
+    let (other, _) = other.proxy(one.upstream.url()).await;
+    let token = one.upstream.token("demo");
+    let before = watched.master.text("cat_gen_sellers").await;
+    others[0].freeze();
+    watched.fail_over().await;
+    until("the other one keeps the list with the new master", || async {
+        let near = other.get_as(&token, SELLERS).await.field("cache-status").ends_with("near");
+        let generation = watched.replica.text("cat_gen_sellers").await;
+        near && generation.is_some() && generation != before
+    })
+    .await;
+    rename(&one, "Deposed").await;
+    assert!(has(&one.proxy, &token, "Deposed").await, "it was written through this process");
+    line.end(Said::Everything);
+    until("the other one serves it, too", || has(&other, &token, "Deposed")).await;
+}
+
+/// The new master gives a replica back what was deleted there when that was still the master.
+#[tokio::test]
+async fn what_a_deposed_master_gets_back_is_not_believed() {
+    let mut watched = Watched::start().await;
+    let (bench, _line) = kept_in_the_dark(&watched).await;
+    let token = bench.upstream.token("demo");
+    // From here on the test is the Sentinel.
+    watched.sentinels.clear();
+    watched.replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+    rename(&bench, "Deposed").await;
+    until("a copy is served", || is_near(&bench, &token)).await;
+    assert!(has(&bench.proxy, &token, "Deposed").await);
+    // As a Sentinel does it.
+    let port = watched.replica.port.to_string();
+    watched.master.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+    let _ = watched.master.try_command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    until("it has what the new master has", || has_caught_up(&watched.master)).await;
+    until("it is known that it serves no more", || async {
+        assert!(has(&bench.proxy, &token, "Deposed").await, "nothing old comes back");
+        bench.proxy.inside.store_health() == StoreHealth::Away
+    })
+    .await;
 }
 
 #[tokio::test]
