@@ -15,7 +15,6 @@ mod topology;
 mod tracking;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -280,45 +279,6 @@ impl Redis {
         pipeline.cmd("DEL").arg(key);
         let answer = self.node(key)?.ask(Size::Small, &pipeline, by).await?;
         if matches!(*answer.replies, [Value::Int(_)]) { Ok(()) } else { Err(Fault::Refused) }
-    }
-
-    /// The same commands for each of these keys, each node asked once. The answers are in the keys' order; where a node does
-    /// not do its work, those for its keys are missing.
-    async fn ask_for_each(
-        &self,
-        keys: &[String],
-        add: impl Fn(&mut Pipeline, &str),
-        by: Deadline,
-    ) -> Vec<Result<Answer, Fault>> {
-        let mut parts: BTreeMap<u8, (Arc<Node>, Pipeline, Vec<usize>)> = BTreeMap::new();
-        let mut answers = Vec::new();
-        for (place, key) in keys.iter().enumerate() {
-            match self.node(key) {
-                Ok(node) => {
-                    let part = parts.entry(node.number);
-                    let (_, pipeline, places) = part.or_insert_with(|| (node, redis::pipe(), Vec::new()));
-                    add(pipeline, key);
-                    places.push(place);
-                }
-                Err(fault) => answers.push((place, Err(fault))),
-            }
-        }
-        let asked = parts.into_values().map(|(node, pipeline, places)| async move {
-            (node.ask(Size::Small, &pipeline, by).await, pipeline.len() / places.len().max(1), places)
-        });
-        for (asked, each, places) in join_all(asked).await {
-            let (run_id, replies) = match asked {
-                Ok(Answer { run_id, replies }) => (Ok(run_id), replies),
-                Err(fault) => (Err(fault), Vec::new()),
-            };
-            let mut replies = replies.into_iter();
-            for place in places {
-                let replies = replies.by_ref().take(each).collect();
-                answers.push((place, run_id.clone().map(|run_id| Answer { run_id, replies })));
-            }
-        }
-        answers.sort_by_key(|(place, _)| *place);
-        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Who has this key.
