@@ -40,7 +40,8 @@ impl Status {
         let upstream = match calls + lost {
             0 => "not called yet".to_owned(),
             all => {
-                format!("{}; {all} calls, {lost} without an answer, {mean:.0} ms on average", self.upstream)
+                let calls = if all == 1 { "call" } else { "calls" };
+                format!("{}; {all} {calls}, {lost} without an answer, {mean:.0} ms on average", self.upstream)
             }
         };
         let mut lines = vec![
