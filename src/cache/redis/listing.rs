@@ -132,14 +132,18 @@ pub(in crate::cache) struct Place {
 impl Place {
     /// What its text says; `None` where that is none.
     pub(in crate::cache) fn read(text: &str) -> Option<Self> {
-        let (server, cursor) = text.split_once('.')?;
+        let (server, cursor) = text.split_once('.').unwrap_or(("0", text));
         Some(Self { server: server.parse().ok()?, cursor: cursor.parse().ok()? })
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}.{}", self.server, self.cursor)
+        match self {
+            // Mostly there is one server.
+            Self { server: 0, cursor } => write!(out, "{cursor}"),
+            Self { server, cursor } => write!(out, "{server}.{cursor}"),
+        }
     }
 }
 
