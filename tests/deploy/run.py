@@ -165,7 +165,8 @@ def run(bench: Bench, program: Path, stand_in: Path, unit: Path) -> None:
     answer_names()
     redis = ["redis-server", "--bind", "127.0.0.1", "--port", "6379", "--save", ""]
     bench.start("redis", redis, "(Ready to accept)")
-    base = bench.start("stand-in", [stand_in, "--listen", "127.0.0.1:0"], r"Catalog API +(\S+)/api")
+    said = r"(?s)Catalog API +(\S+)/api.*A token of demo:\n\S+\n"
+    base = bench.start("stand-in", [stand_in, "--listen", "127.0.0.1:0"], said)
     token = re.search(r"A token of demo:\n(\S+)", bench.log("stand-in"))[1]
     port = over_tls(own, int(base.rpartition(":")[2]))
     told = {
