@@ -3,9 +3,9 @@
 //! A copy carries the *stamp* that was read before the store was asked for it, and is served only while that
 //! stamp is still the present one: whatever changes what the store holds – a push, a write through this
 //! process, a connection lost or made – changes stamps. So there is no moment at which a copy that came too
-//! late can be seen, and removing copies is only a matter of memory. All that is under a *lease*: it runs from
-//! when the last answered heartbeat was sent, so a server that died without a word is believed for less than
-//! a second, whatever else this process is busy with.
+//! late can be seen, and removing copies is only a matter of memory. Each is under the *leases* of
+//! the servers of its entry and of its generation: a lease runs from when the last answered heartbeat was sent, so a
+//! server that died without a word is believed for less than a second, whatever else this process is busy with.
 
 use std::{
     collections::VecDeque,

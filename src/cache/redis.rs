@@ -26,7 +26,7 @@ use redis::{ErrorKind, Pipeline, Value};
 use tokio::sync::watch;
 
 use self::{
-    connector::Post,
+    connector::Role,
     locate::Locator,
     node::{Answer, Common, Node, Size},
     relocate::{Known, Nodes},
@@ -88,19 +88,19 @@ impl Redis {
         let Ok(deployment) = redis_url::read(url) else { return Err(unusable) };
         let (topology, moving) = match deployment {
             Deployment::One(url) => {
-                let node = Node::new(0, server(&url)?, Post::Only, common.clone());
+                let node = Node::new(0, server(&url)?, Role::Any, common.clone());
                 (Topology::of_one(node), None)
             }
             Deployment::Sentinels { sentinels, master, server: of_master } => {
                 let locator = Locator::of_master(master, servers(&sentinels)?);
-                let nodes = Nodes::of(server(&of_master)?, locator.post(), common.clone());
+                let nodes = Nodes::of(server(&of_master)?, locator.role(), common.clone());
                 (Topology::default(), Some((locator, nodes)))
             }
             Deployment::Cluster(seeds) => {
                 let seeds = servers(&seeds)?;
                 let template = seeds.first().cloned().ok_or(unusable)?;
                 let locator = Locator::of_cluster(seeds);
-                let nodes = Nodes::of(template, locator.post(), common.clone());
+                let nodes = Nodes::of(template, locator.role(), common.clone());
                 (Topology::default(), Some((locator, nodes)))
             }
         };

@@ -51,29 +51,29 @@ pub(super) struct Connector {
     /// Where connections live; by default where they are asked for.
     home: Home,
     /// What it must be.
-    post: Post,
+    role: Role,
     /// It was said why the server cannot be used.
     warned: Arc<AtomicBool>,
 }
 
-/// What a server is there for, and so must be.
+/// What a server must be to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Post {
+pub(super) enum Role {
     /// Whatever it is: nobody said that there is another.
-    Only,
-    /// A master: what a replica has, its master may give back to it long after it was deleted there.
+    Any,
+    /// A master: a replica gets back from its own what was deleted on it.
     Master,
     /// A master of a Cluster, and that serves.
-    OfCluster,
+    ClusterMaster,
 }
 
 impl Connector {
-    pub(super) fn new(server: Server, post: Post) -> Self {
-        Self { server, home: Home::default(), post, warned: Arc::default() }
+    pub(super) fn new(server: Server, role: Role) -> Self {
+        Self { server, home: Home::default(), role, warned: Arc::default() }
     }
 
-    pub(super) fn post(&self) -> Post {
-        self.post
+    pub(super) fn role(&self) -> Role {
+        self.role
     }
 
     /// The same, whose connections live at home.
@@ -111,9 +111,9 @@ impl Connector {
     pub(super) async fn probe(&self) -> Result<(), RedisError> {
         use bb8::ManageConnection as _;
         let mut handle = self.connect().await?;
-        match self.post {
-            Post::Only | Post::Master => handle.ping().await,
-            Post::OfCluster => handle.serves().await,
+        match self.role {
+            Role::Any | Role::Master => handle.ping().await,
+            Role::ClusterMaster => handle.serves().await,
         }
     }
 
@@ -126,7 +126,7 @@ impl Connector {
         let connected = self.server.connect(config).await;
         let mut connection = connected.inspect_err(|error| self.report_login(error))?;
         let run_id = run_id(&mut connection).await.inspect_err(|error| self.report_run_id(error))?;
-        if self.post != Post::Only {
+        if self.role != Role::Any {
             demand_master(&mut connection).await?;
         }
         Ok(Handle { connection, broken: Arc::default(), run_id })
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_falls_silent_after_its_hello_is_given_up_in_time() {
         let server = Server::new("redis://redis", None, Dialler::of(Dumb)).unwrap();
-        let connector = Connector::new(server, Post::Only);
+        let connector = Connector::new(server, Role::Any);
         let began = Instant::now();
         assert!(connector.connect().await.is_err());
         assert_eq!(began.elapsed(), CONNECT_TIMEOUT);

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use redis::{AsyncConnectionConfig, FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
-    connector::Post,
+    connector::Role,
     server::{Address, Server},
     topology::all_slots,
 };
@@ -78,10 +78,10 @@ impl Locator {
     }
 
     /// What those must be that are found.
-    pub(super) fn post(&self) -> Post {
+    pub(super) fn role(&self) -> Role {
         match self.kind {
-            Kind::Master(_) => Post::Master,
-            Kind::Cluster => Post::OfCluster,
+            Kind::Master(_) => Role::Master,
+            Kind::Cluster => Role::ClusterMaster,
         }
     }
 

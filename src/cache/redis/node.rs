@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     CONNECT_TIMEOUT,
-    connector::{Connector, Handle, Post},
+    connector::{Connector, Handle, Role},
     server::{Address, Server},
 };
 use crate::{
@@ -69,8 +69,8 @@ pub(super) struct Node {
 
 impl Node {
     /// Connects when it is first asked, or by [`Node::greet`].
-    pub(super) fn new(number: u8, server: Server, post: Post, common: Common) -> Self {
-        let (address, connector) = (server.address(), Connector::new(server, post));
+    pub(super) fn new(number: u8, server: Server, role: Role, common: Common) -> Self {
+        let (address, connector) = (server.address(), Connector::new(server, role));
         let life = CancellationToken::new();
         Self {
             number,
@@ -99,7 +99,7 @@ impl Node {
 
     /// It must be a master.
     pub(super) fn is_of_several(&self) -> bool {
-        self.connector.post() != Post::Only
+        self.connector.role() != Role::Any
     }
 
     /// It is known not to answer.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    connector::Post,
+    connector::Role,
     locate::{Locator, Place, Reason, Unlocated},
     node::{Common, Node},
     server::Server,
@@ -24,14 +24,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Nodes {
     /// How servers are spoken to.
     template: Server,
-    post: Post,
+    role: Role,
     common: Common,
     next_number: u8,
 }
 
 impl Nodes {
-    pub(super) fn of(template: Server, post: Post, common: Common) -> Self {
-        Self { template, post, common, next_number: 0 }
+    pub(super) fn of(template: Server, role: Role, common: Common) -> Self {
+        Self { template, role, common, next_number: 0 }
     }
 
     /// The topology that was found; nodes that are known already go on as they are, new ones are greeted.
@@ -44,7 +44,7 @@ impl Nodes {
                 None => {
                     let Ok(server) = self.template.at(&address) else { continue };
                     let node =
-                        Arc::new(Node::new(self.number(known), server, self.post, self.common.clone()));
+                        Arc::new(Node::new(self.number(known), server, self.role, self.common.clone()));
                     new.push(Arc::clone(&node));
                     node
                 }

@@ -78,7 +78,7 @@ fn slot(key: &str) -> u16 {
 mod tests {
     use super::*;
     use crate::{
-        cache::redis::{connector::Post, node::Common, server::Server},
+        cache::redis::{connector::Role, node::Common, server::Server},
         dial::Dialler,
     };
 
@@ -102,7 +102,7 @@ mod tests {
     async fn a_key_is_on_the_node_that_has_its_slot_and_on_none_where_none_has_it() {
         let node = |number| {
             let server = Server::new("redis://h", None, Dialler::system()).unwrap();
-            Arc::new(Node::new(number, server, Post::OfCluster, Common::default()))
+            Arc::new(Node::new(number, server, Role::ClusterMaster, Common::default()))
         };
         let number = |topology: &Topology, key: &str| topology.node_of(key).map(|node| node.number);
         let one = Topology::of(vec![(node(7), vec![all_slots()])]);
