@@ -46,10 +46,10 @@ static OVERRIDES: [HeaderName; 6] = [
 /// heard, as an origin may (`If-None-Match`, `If-Modified-Since`, `If-Range`).
 static CONDITIONS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
-/// All fields that decide on a plain read from its target to its answer, here, in `guard` and in `respond`, but for
-/// `Authorization` and those of [`rules_out_a_read`]: whoever looks at no others is to look at these.
-pub(crate) const HEEDED: [HeaderName; 5] =
-    [header::HOST, header::ACCEPT, header::ACCEPT_ENCODING, header::CACHE_CONTROL, header::IF_NONE_MATCH];
+/// All fields that decide on a plain read from its target to its answer, here and in `respond`, but for `Authorization`
+/// and those of [`rules_out_a_read`]: whoever looks at no others is to look at these.
+pub(crate) const HEEDED: [HeaderName; 4] =
+    [header::ACCEPT, header::ACCEPT_ENCODING, header::CACHE_CONTROL, header::IF_NONE_MATCH];
 
 /// What a request is.
 #[derive(Debug)]
@@ -298,31 +298,37 @@ impl Classifier {
         read_of(self.asked(uri)?, fields)
     }
 
-    /// What a GET without a body is, if it is a read.
+    /// What a GET without a body, whose fields have none of those that [rule out a read](rules_out_a_read) nor `Upgrade`,
+    /// asks for; or why it is passed on. `None`: that is not clear from its target alone.
     #[must_use]
-    pub fn plain_read(&self, target: &str, fields: &HeaderMap) -> Option<Read> {
-        if overrides(fields) || fields.contains_key(header::UPGRADE) {
-            return None;
+    pub fn asked_plainly(&self, target: &str) -> Option<Result<Arc<Asked>, Reason>> {
+        if let Some(asked) = self.understood.get(target) {
+            return Some(Ok(asked));
         }
-        let asked = self.understood.get(target).or_else(|| {
-            let path = target.starts_with('/').then(|| PathAndQuery::try_from(target).ok())??;
-            self.asked(&Uri::from(path)).ok()
-        });
-        read_of(asked?, fields).ok()
+        let path = target.starts_with('/').then(|| PathAndQuery::try_from(target).ok())??;
+        // What stands behind a `#` is no part of it.
+        (path.as_str() == target).then(|| self.understand(&path))
+    }
+
+    /// What such a GET reads, with these fields.
+    #[must_use]
+    pub fn plain_read(asked: Arc<Asked>, fields: &HeaderMap) -> Option<Read> {
+        read_of(asked, fields).ok()
     }
 
     fn asked(&self, uri: &Uri) -> Result<Arc<Asked>, Reason> {
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-        if let Some(asked) = self.understood.get(target) {
-            return Ok(asked);
-        }
+        let path = uri.path_and_query().ok_or(Reason::NoRoute)?;
+        self.understood.get(path.as_str()).map_or_else(|| self.understand(path), Ok)
+    }
+
+    fn understand(&self, path: &PathAndQuery) -> Result<Arc<Asked>, Reason> {
         let mut reason = Reason::NoRoute;
         for (index, route) in self.routes.iter().enumerate() {
-            let Some(values) = route.path.matches(uri.path()) else { continue };
-            match understand(index, route, &values, uri.query()) {
+            let Some(values) = route.path.matches(path.path()) else { continue };
+            match understand(index, route, &values, path.query()) {
                 Ok(asked) => {
                     let asked = Arc::new(asked);
-                    self.understood.insert(target.into(), Arc::clone(&asked));
+                    self.understood.insert(path.as_str().into(), Arc::clone(&asked));
                     return Ok(asked);
                 }
                 Err(why) => reason = why,

@@ -107,6 +107,8 @@ pub struct Clients {
     pub other_methods: bool,
     /// Plain requests whose answers are at hand are read and answered by a loop of our own; else hyper reads all.
     pub hit_loop: bool,
+    /// Plain requests that are passed on whatever their fields say are passed on by a loop of our own; else by hyper.
+    pub relay_loop: bool,
     /// What is in flight may take this long once the process is told to stop.
     pub drain_timeout: Duration,
 }

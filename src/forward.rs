@@ -2,10 +2,11 @@
 //! bodies as they came, both ways. Changed are only the fields that end at each hop (RFC 9110 section 7.6.1),
 //! `Host` and `Via`; `respond` adds `Cache-Status`.
 //!
-//! Two things hyper's server cannot say, and so they end here: interim answers (1xx) other than 100 and 101, and
-//! the `Content-Length` of a 304, which is the one its 200 would have had.
+//! Interim answers (1xx) other than 100 and 101 end here. So does, where hyper writes the answer, the `Content-Length` of a
+//! 304, which is the one its 200 would have had; a plain request's has it.
 
 mod hop;
+mod plain;
 mod tunnel;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::plain::{Passed, Plain};
 use crate::{
     body::Body,
     trace::{self, Step},

@@ -62,15 +62,12 @@ pub fn check(
     check_length(uri.path_and_query().map_or("", PathAndQuery::as_str), limits)
 }
 
-/// Whether a GET over HTTP/1.1 may come in, if its target is the path of a read.
+/// Whether a GET over HTTP/1.1 may come in that has this one `Host`, if its target is a path.
 ///
 /// # Errors
 /// Why not.
-pub fn check_plain(target: &str, fields: &HeaderMap, limits: &Clients) -> Result<(), Refusal> {
-    match only_host(fields)? {
-        Some(host) if is_plain(host.as_bytes()) => check_length(target, limits),
-        _ => Err(Refusal::Host),
-    }
+pub fn check_plain(target: &str, host: &[u8], limits: &Clients) -> Result<(), Refusal> {
+    if is_plain(host) { check_length(target, limits) } else { Err(Refusal::Host) }
 }
 
 fn check_length(target: &str, limits: &Clients) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ mod at_once;
 mod begun;
 mod declined;
 pub mod operate;
+mod passing;
 mod read;
 mod usable;
 
@@ -17,11 +18,12 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::begun::Begun;
+pub use self::passing::Passing;
 use crate::{
     admit::{Admission, Caller, token},
     body::Body,
     cache::{Cache, StoreHealth, Told, UnusableStore},
-    classify::{Class, Classifier, Effect, Read, Reason},
+    classify::{Asked, Class, Classifier, Effect, Read, Reason},
     clock::Clock,
     config::{Config, StoreKind},
     deadline::Pace,
@@ -250,18 +252,26 @@ impl Proxy {
         })
     }
 
-    /// The answer to a GET without a body, if its one `Authorization` is known, and it is there.
-    /// `fields` are the others; an answer takes their room.
+    /// What a GET without a body asks for, or why it is passed on whatever its fields say. `None`: that is not clear from
+    /// its target alone.
+    #[must_use]
+    pub fn asked(&self, target: &str) -> Option<Result<Arc<Asked>, Reason>> {
+        self.0.classifier.asked_plainly(target)
+    }
+
+    /// The answer to a GET without a body that asks for this with this target, if its one `Authorization` is known, and it
+    /// is there. `fields` are the others; an answer takes their room.
     #[must_use]
     pub fn at_hand(
         &self,
         target: &str,
+        asked: Arc<Asked>,
         authorization: &[u8],
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
         let begun = Begun::get(target);
         let step = trace::step(Step::Classify);
-        let read = self.0.classifier.plain_read(target, &fields)?;
+        let read = Classifier::plain_read(asked, &fields)?;
         step.end();
         trace::route(&read.route);
         let step = trace::step(Step::Admit);
@@ -292,25 +302,25 @@ impl Proxy {
         let sender = Sender::of(&request);
         let sent = Instant::now();
         let passed = self.0.forwarder.pass(request).await;
-        // A client that breaks off says nothing of the upstream.
-        if !matches!(passed, Err(UpstreamError::ClientLate | UpstreamError::ClientBroken)) {
-            self.0
-                .common
-                .telemetry
-                .upstream(passed.as_ref().map(|_| sent.elapsed()).map_err(UpstreamError::kind));
-        }
+        self.note_upstream(sent, passed.as_ref().err());
         let answer = match passed {
             Ok(answer) => {
-                self.heard(&sender, answer.status());
+                self.heard(|| sender, answer.status());
                 respond::forwarded(answer, reason)
             }
-            Err(error) => {
-                tracing::warn!(trace_id = trace::id(), "not forwarded: {}", Chain(&error));
-                respond::unforwarded(&error, reason)
-            }
+            Err(error) => unforwarded(&error, reason),
         };
         self.note(route, Outcome::Forwarded(reason), begun, answer.status());
         answer
+    }
+
+    /// A request that was sent then has the head of its answer, or none for this reason.
+    fn note_upstream(&self, sent: Instant, failed: Option<&UpstreamError>) {
+        // A client that breaks off says nothing of the upstream.
+        if !matches!(failed, Some(UpstreamError::ClientLate | UpstreamError::ClientBroken)) {
+            let answered = failed.map_or_else(|| Ok(sent.elapsed()), |error| Err(error.kind()));
+            self.0.common.telemetry.upstream(answered);
+        }
     }
 
     /// A request has an answer's head, of this kind.
@@ -364,11 +374,12 @@ impl Proxy {
     }
 
     /// What the upstream's answer to a forwarded request says about its token.
-    fn heard(&self, sender: &Sender, status: StatusCode) {
+    fn heard(&self, sender: impl FnOnce() -> Sender, status: StatusCode) {
         // Of the others nothing is to be learnt.
         if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return;
         }
+        let sender = sender();
         let Some(token) = sender.authorization.as_ref().and_then(token::bearer_in) else { return };
         self.0.admission.heard(&token, &self.0.classifier.routes_at(sender.target.path()), status);
         for sibling in self.siblings() {
@@ -388,6 +399,12 @@ impl Proxy {
         let living = all.iter().filter_map(Weak::upgrade);
         living.filter(|sibling| !Arc::ptr_eq(sibling, &self.0)).map(Self).collect()
     }
+}
+
+/// What a client gets whose request was passed on and not answered.
+fn unforwarded(error: &UpstreamError, reason: Reason) -> Response<Body> {
+    tracing::warn!(trace_id = trace::id(), "not forwarded: {}", Chain(error));
+    respond::unforwarded(error, reason)
 }
 
 /// Whether the upstream certainly did nothing. Our own 502 and 504 are no word of the upstream's.

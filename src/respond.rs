@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use self::{
@@ -124,6 +124,18 @@ pub fn forwarded(mut answer: Response<Body>, reason: Reason) -> Response<Body> {
         answer.headers_mut().append(CACHE_STATUS, CacheStatus::Bypass(reason).value());
     }
     answer
+}
+
+/// What an answer that is passed on as bytes says beside its own fields.
+#[must_use]
+pub fn forwarded_field(reason: Reason) -> (HeaderName, HeaderValue) {
+    (CACHE_STATUS, CacheStatus::Bypass(reason).value())
+}
+
+/// `Date` for an answer that has none, at this time of the wall clock's, in milliseconds since 1970.
+#[must_use]
+pub fn date_at(now_ms: u64) -> HeaderValue {
+    date(now_ms / 1_000)
 }
 
 /// The upstream gave no answer to a request that was passed on.

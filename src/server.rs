@@ -8,13 +8,15 @@ mod answers;
 mod converse;
 mod doors;
 mod heads;
-mod hits;
+mod plain;
+mod relay;
 pub mod reload;
 mod seat;
 mod seated;
 mod seats;
 mod threads;
 mod tls;
+mod written;
 
 use std::{
     future::Future,

@@ -10,9 +10,12 @@
 
 mod answer;
 mod body;
+mod broken;
 mod connect;
 mod connection;
 mod http2;
+mod line;
+mod plain;
 mod pool;
 mod spelled;
 mod spelling;
@@ -30,7 +33,9 @@ use tokio::{
 pub use self::{
     answer::AnswerBody,
     body::{BodyError, RequestBody},
+    broken::Broken,
     connect::UpstreamUnusable,
+    plain::{AnswerHead, PlainAnswer, PlainBody},
     spelling::Spelling,
 };
 use self::{
@@ -39,6 +44,7 @@ use self::{
     connect::{Connector, Offer, Opened},
     connection::Connection,
     http2::{Http2, Stream, Unanswered, Way},
+    line::Line,
     pool::Pool,
 };
 use crate::{
@@ -64,7 +70,7 @@ pub enum UpstreamError {
     ConnectLate(Duration),
     /// The connection broke before an answer's head was read, or what came was no HTTP.
     #[error("the upstream broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[from] Broken),
     /// As many requests as there may be at a time are on their way already.
     #[error("no place among upstream.connections within {0:?}")]
     Crowded(Duration),
@@ -171,10 +177,7 @@ impl Upstream {
     /// # Errors
     /// Why there is no answer.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<AnswerBody>, UpstreamError> {
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => self.place().await?,
-        };
+        let place = self.place().await?;
         let mut answer = match &self.http2 {
             None => self.send_first(request, Offer::First).await?,
             Some(http2) => self.send_as_chosen(request, http2).await?,
@@ -183,7 +186,11 @@ impl Upstream {
         Ok(answer)
     }
 
+    /// A place among the requests on their way.
     async fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
         let limit = self.limits.connect_timeout;
         let place = Deadline::after(limit).within(Arc::clone(&self.places).acquire_owned()).await;
         place.ok().and_then(Result::ok).ok_or(UpstreamError::Crowded(limit))
@@ -253,7 +260,7 @@ impl Upstream {
                 let Unanswered { error, unsent, unprocessed } = *unanswered;
                 let unsent = unsent.map(Box::new);
                 Err(Failed {
-                    error: UpstreamError::Broken(error),
+                    error: UpstreamError::Broken(error.into()),
                     unprocessed: unprocessed || unsent.is_some(),
                     unsent,
                 })
@@ -267,11 +274,11 @@ impl Upstream {
         offer: Offer,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let repeatable = is_repeatable(&request);
-        let Some(connection) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
+        let Some(line) = self.pool.take(if repeatable { Duration::MAX } else { FRESH }) else {
             return self.send_fresh(request, offer).await;
         };
         let replay = repeatable.then(|| Box::new(copy(&request)));
-        match self.send_on(connection, request).await {
+        match self.send_on(line, request).await {
             Ok(answer) => Ok(answer),
             Err(Failed { unsent: Some(request), .. }) => self.send_fresh(*request, offer).await,
             Err(Failed { error: UpstreamError::Broken(error), .. }) => match replay {
@@ -290,7 +297,7 @@ impl Upstream {
     ) -> Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>> + Send + '_>> {
         Box::pin(async move {
             let sent = match (self.dial(offer).await?, &self.http2) {
-                (Opened::First(connection), _) => self.send_on(connection, request).await,
+                (Opened::First(line), _) => self.send_on(line, request).await,
                 (Opened::Second(stream), Some(http2)) => {
                     // It has changed its mind since it was asked last.
                     http2.take_over(stream).await?;
@@ -314,9 +321,10 @@ impl Upstream {
 
     async fn send_on(
         &self,
-        mut connection: Connection,
+        line: Line,
         request: Request<RequestBody>,
     ) -> Result<Response<AnswerBody>, Failed> {
+        let mut connection = Connection::over(line).await?;
         let progress = request.body().progress();
         progress.begin();
         let head = self.head(connection.send(request), &progress).await?;
@@ -329,7 +337,7 @@ impl Upstream {
             (Err(mut error), None) => {
                 let unsent = error.take_message().map(Box::new);
                 Err(Failed {
-                    error: UpstreamError::Broken((*error).into_error()),
+                    error: UpstreamError::Broken((*error).into_error().into()),
                     unsent,
                     unprocessed: false,
                 })

@@ -48,6 +48,7 @@ pub(super) struct RawClients {
     pub(super) streams: Option<Number>,
     pub(super) other_methods: Option<Switch>,
     pub(super) hit_loop: Option<Switch>,
+    pub(super) relay_loop: Option<Switch>,
     pub(super) drain_timeout: Option<Text>,
     pub(super) tls: RawTls,
 }
@@ -256,6 +257,7 @@ impl RawClients {
             streams: section.number("streams", problems),
             other_methods: section.switch("other-methods", problems),
             hit_loop: section.switch("hit-loop", problems),
+            relay_loop: section.switch("relay-loop", problems),
             drain_timeout: section.text("drain-timeout", DURATION, problems),
             tls: RawTls::read(section.section("tls", problems), problems),
         };

@@ -110,6 +110,21 @@ fn pass(fields: &mut HeaderMap, via: HeaderValue, also: Option<HeaderName>) {
     fields.append(header::VIA, via);
 }
 
+/// Whether a field of this name, in any case, is of one hop only whatever `Connection` says.
+pub(super) fn ends_here(name: &str) -> bool {
+    HOP_BY_HOP.iter().any(|field| name.eq_ignore_ascii_case(field.as_str()))
+}
+
+/// The names in all `Connection` lines among these that make us drop a field.
+pub(super) fn named<'b>(lines: &[httparse::Header<'b>]) -> Vec<&'b [u8]> {
+    let connection =
+        |line: &&httparse::Header<'_>| line.name.eq_ignore_ascii_case(header::CONNECTION.as_str());
+    let is_protected =
+        |name: &&[u8]| PROTECTED.iter().any(|field| name.eq_ignore_ascii_case(field.as_str().as_bytes()));
+    let names = lines.iter().filter(connection).flat_map(|line| names(line.value));
+    names.filter(|name| !is_protected(name)).collect()
+}
+
 /// Keeps these fields in their order, which `HeaderMap::remove` would not.
 fn keep(fields: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
     // What this proxy says itself will follow.
@@ -127,13 +142,15 @@ fn keep(fields: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
 
 /// The names in all `Connection` lines, but for the two that say nothing of other fields and that most lines are.
 fn listed(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+    let lines = fields.get_all(header::CONNECTION).iter();
+    lines.flat_map(|line| names(line.as_bytes())).filter_map(|name| HeaderName::from_bytes(name).ok())
+}
+
+/// The names in a `Connection` line, but for those two.
+fn names(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
 fn takes_trailers(value: &HeaderValue) -> bool {

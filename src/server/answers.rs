@@ -13,15 +13,17 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{Either, ready as now};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
 use super::seat::{Seat, Visit};
 use crate::{
     body::Body,
+    classify::{Asked, Reason},
     config::{Clients, Config},
+    forward::Plain,
     guard::{self, Refusal},
-    proxy::{Answering, Proxy},
+    proxy::{Answering, Passing, Proxy},
     respond,
     telemetry::Telemetry,
     trace::{self, Parent, Span, Step, Tracer},
@@ -67,6 +69,8 @@ impl Service<Request<Incoming>> for Answerer {
         let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
         let answers = self.office.load();
+        // One that was read here because the one before it was not plain.
+        let plain = answers.limits.relay_loop && !second && is_plain(&request);
         let span = answers.tracer.request(request.method(), request.version(), || {
             let fields = request.headers().iter();
             Parent::of(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
@@ -75,7 +79,7 @@ impl Service<Request<Incoming>> for Answerer {
         let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, came)));
         entered.leave();
         let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
-        self.seat.note_at_hand(matches!(work, Either::Left(_)));
+        self.seat.note_plain(plain || matches!(work, Either::Left(_)));
         // Who is answered at once shares nothing with other threads.
         let telemetry = matches!(work, Either::Right(_)).then(|| Arc::clone(answers.proxy.telemetry()));
         Visiting { work, visit: Some(visit), second, telemetry, span }
@@ -111,6 +115,11 @@ impl Future for Visiting {
     }
 }
 
+/// Whether a request is perhaps one that is passed on as it is; its fields may say otherwise.
+fn is_plain(request: &Request<Incoming>) -> bool {
+    *request.method() == Method::GET && request.body().is_end_stream()
+}
+
 fn failed(telemetry: &Telemetry) -> Response<Body> {
     telemetry.panicked();
     respond::internal()
@@ -121,18 +130,23 @@ impl Answers {
         Self { proxy, ui, tracer, limits: config.clients.clone(), configuration: config.report().into() }
     }
 
-    /// The answer to a GET over HTTP/1.1 without a body, if its one `Authorization` is known, and it is there. `fields`
+    /// The answer to a GET over HTTP/1.1 without a body that asks for this, if its one `Authorization` is known, and it is there. `fields`
     /// are the others; `parent` is asked for what they say of a trace.
     pub(super) fn at_hand(
         &self,
         target: &str,
+        host: &[u8],
+        asked: Arc<Asked>,
         authorization: &[u8],
         fields: HeaderMap,
         parent: impl FnOnce() -> Parent,
     ) -> Option<Response<Body>> {
         let span = self.tracer.request(&Method::GET, Version::HTTP_11, parent);
         let _entered = span.enter();
-        let answer = self.found(target, authorization, fields);
+        let step = trace::step(Step::Guard);
+        let checked = guard::check_plain(target, host, &self.limits);
+        step.end();
+        let answer = checked.ok().and_then(|()| self.proxy.at_hand(target, asked, authorization, fields));
         match &answer {
             Some(answer) => span.answered(answer.status()),
             // Whoever reads it next begins one of his own.
@@ -141,12 +155,17 @@ impl Answers {
         answer
     }
 
-    fn found(&self, target: &str, authorization: &[u8], fields: HeaderMap) -> Option<Response<Body>> {
-        let step = trace::step(Step::Guard);
-        guard::check_plain(target, &fields, &self.limits).ok()?;
-        step.end();
+    /// What a GET without a body asks the proxy for, or why that passes it on. `None`: it may be the frontend's, or is not
+    /// understood by its target alone.
+    pub(super) fn asked(&self, target: &str) -> Option<Result<Arc<Asked>, Reason>> {
         let is_pages = self.ui.is_some() && ui::is_under(target);
-        if is_pages { None } else { self.proxy.at_hand(target, authorization, fields) }
+        if is_pages { None } else { self.proxy.asked(target) }
+    }
+
+    /// A plain request that the proxy passes on for this reason, if it is not to be traced: of a span hyper's way tells.
+    pub(super) fn passing(&self, request: &Plain<'_>, host: &[u8], reason: Reason) -> Option<Passing> {
+        guard::check_plain(request.target, host, &self.limits).ok()?;
+        if self.tracer.is_on() { None } else { self.proxy.passing(request, reason) }
     }
 
     fn answer(&self, request: Request<Incoming>, came: Came) -> Answering {

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::{
     answers::Answerer,
-    hits::{self, Left},
+    plain::{self, Left},
     seat::{Seat, Verdict},
     seated::{Begins, Line, Seated},
 };
@@ -46,8 +46,8 @@ pub(super) async fn converse<S: Line>(mut stream: Seated<S>, answerer: Answerer,
     }
     let (mut returns, mut returned) = (false, false);
     loop {
-        if limits.hit_loop {
-            match hits::answer(&mut stream, &answerer, &limits).await {
+        if limits.hit_loop || limits.relay_loop {
+            match plain::answer(&mut stream, &answerer, &limits).await {
                 Left::Ended => return stream.end(),
                 // One whose hits are unusual does not come back for each of them.
                 Left::Unread { answered } => returns = answered || !returned,
@@ -99,7 +99,7 @@ async fn over_http1<S: Line>(
         match Pin::new(&mut connection).poll(context) {
             Poll::Ready(_) => Poll::Ready(false),
             // Polled just now, it has written all that it had, or it is in use.
-            Poll::Pending if seat.may_park() || returns && seat.may_have_hits() => Poll::Ready(true),
+            Poll::Pending if seat.may_park() || returns && seat.may_be_plain() => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         }
     })

@@ -105,7 +105,7 @@ pub(super) struct Seat {
     /// It has not been used for a while.
     spare: AtomicBool,
     /// The answer to its last request was there when that came.
-    at_hand: AtomicBool,
+    plain: AtomicBool,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
     waker: AtomicWaker,
@@ -136,7 +136,7 @@ impl Seat {
             awaited: AtomicBool::new(false),
             amid: AtomicBool::new(false),
             spare: AtomicBool::new(false),
-            at_hand: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -225,13 +225,13 @@ impl Seat {
     }
 
     /// Whether the answer to the request that begins was there when that came.
-    pub(super) fn note_at_hand(&self, at_hand: bool) {
-        self.at_hand.store(at_hand, Ordering::Relaxed);
+    pub(super) fn note_plain(&self, plain: bool) {
+        self.plain.store(plain, Ordering::Relaxed);
     }
 
     /// Its next request may be one for the hit loop: the answer to the last one was at hand, and it has been written.
-    pub(super) fn may_have_hits(&self) -> bool {
-        self.at_hand.load(Ordering::Relaxed) && self.is_unused()
+    pub(super) fn may_be_plain(&self) -> bool {
+        self.plain.load(Ordering::Relaxed) && self.is_unused()
     }
 
     /// Between two requests. Half of the next one may have come together with the last one, or an answer have ended
@@ -478,6 +478,7 @@ mod tests {
             streams: 1,
             other_methods: true,
             hit_loop: true,
+            relay_loop: true,
             drain_timeout: seconds(1),
         };
         Room { ticks, seat, limits }
@@ -501,20 +502,20 @@ mod tests {
     fn hits_may_follow_where_the_last_answer_was_at_hand_and_is_written() {
         let room = room();
         let (visit, _) = room.seat.visit();
-        room.seat.note_at_hand(true);
-        assert!(!room.seat.may_have_hits(), "it is being answered");
+        room.seat.note_plain(true);
+        assert!(!room.seat.may_be_plain(), "it is being answered");
         room.seat.write_waits();
         drop(visit);
-        assert!(!room.seat.may_have_hits(), "it is being written");
+        assert!(!room.seat.may_be_plain(), "it is being written");
         room.seat.wrote(1);
-        assert!(room.seat.may_have_hits());
+        assert!(room.seat.may_be_plain());
         room.seat.note_amid(true);
-        assert!(!room.seat.may_have_hits(), "half of the next one has come");
+        assert!(!room.seat.may_be_plain(), "half of the next one has come");
         let (visit, _) = room.seat.visit();
-        room.seat.note_at_hand(false);
+        room.seat.note_plain(false);
         room.seat.note_amid(false);
         drop(visit);
-        assert!(!room.seat.may_have_hits(), "somebody else was asked");
+        assert!(!room.seat.may_be_plain(), "somebody else was asked");
     }
 
     #[test]

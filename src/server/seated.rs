@@ -191,6 +191,26 @@ impl<S: Line> Seated<S> {
         Poll::Ready(Some(()))
     }
 
+    /// While a request is answered: waits until its client leaves, or the door ends the connection. What comes meanwhile is
+    /// read ahead, and then nobody is waited for.
+    pub(super) fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if stay(self.seat(), context).is_err() {
+            return Poll::Ready(());
+        }
+        if !self.ahead.is_empty() || self.inner.poll_something(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.ahead.reserve(AHEAD_BYTES);
+        let read = poll_read_buf(Pin::new(&mut self.inner), context, &mut self.ahead);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        match read {
+            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(()),
+        }
+    }
+
     fn follow(&mut self, piece: &[u8]) {
         if piece.is_empty() || self.seat().is_tunnel() {
             return;

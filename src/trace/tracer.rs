@@ -71,6 +71,12 @@ impl Tracer {
         }))))
     }
 
+    /// Whether it begins spans.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The same for another configuration: this one, where that says the same of traces.
     ///
     /// # Errors

@@ -107,7 +107,7 @@ impl Lent {
             return;
         };
         if sent.has_ended() {
-            pool.put(connection);
+            connection.into_line().into_iter().for_each(|line| pool.put(line));
         } else {
             // It is still busy with the request's body, which may go on.
             connection.go_on_alone();

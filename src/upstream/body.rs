@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::spelling::Spelling;
+use super::{broken::Broken, spelling::Spelling};
 use crate::deadline::Pace;
 
 /// Why a body ended before its end.
@@ -21,7 +21,7 @@ use crate::deadline::Pace;
 pub enum BodyError {
     /// The sender stopped, broke off, or sent what is no HTTP.
     #[error("the body broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Broken),
     /// Nothing came for too long.
     #[error("nothing of the body came within {0:?}")]
     Idle(Duration),
@@ -63,7 +63,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Timed<B> {
             if let Some(Ok(frame)) = &frame {
                 self.moved += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::Broken(error.into()))));
         }
         let patience = self.pace.patience(self.waited, self.moved);
         let limit = self.limit.min(patience);

@@ -9,7 +9,7 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{UpstreamError, connection::Connection};
+use super::{UpstreamError, line::Line};
 use crate::dial::{Dialler, Stream};
 
 const HTTP_1: &[u8] = b"http/1.1";
@@ -46,7 +46,7 @@ pub(super) type Secured = Box<TlsStream<Stream>>;
 
 /// A connection, by what is spoken on it.
 pub(super) enum Opened {
-    First(Connection),
+    First(Line),
     Second(Secured),
 }
 
@@ -66,18 +66,21 @@ impl Connector {
 
     /// A new connection; in the clear HTTP/1.1 is spoken. Dropping the wait closes what was opened.
     pub(super) async fn connect(&self, offer: Offer) -> Result<Opened, UpstreamError> {
-        let stream = self.dialler.connect(&self.host, self.port).await.map_err(UpstreamError::Connect)?;
-        match &self.tls {
-            None => Connection::over(stream).await.map(Opened::First),
-            Some(Tls { first, both, name }) => {
-                let connector = if offer == Offer::Both { both } else { first };
-                let stream = connector.connect(name.clone(), stream).await.map_err(UpstreamError::Connect)?;
-                if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-                    return Ok(Opened::Second(Box::new(stream)));
-                }
-                Connection::over(stream).await.map(Opened::First)
+        match self.line(offer).await? {
+            Line::Right(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
+                Ok(Opened::Second(stream))
             }
+            line => Ok(Opened::First(line)),
         }
+    }
+
+    /// A new connection on which nobody speaks yet. Dropping the wait closes what was opened.
+    pub(super) async fn line(&self, offer: Offer) -> Result<Line, UpstreamError> {
+        let stream = self.dialler.connect(&self.host, self.port).await.map_err(UpstreamError::Connect)?;
+        let Some(Tls { first, both, name }) = &self.tls else { return Ok(Line::Left(stream)) };
+        let connector = if offer == Offer::Both { both } else { first };
+        let stream = connector.connect(name.clone(), stream).await.map_err(UpstreamError::Connect)?;
+        Ok(Line::Right(Box::new(stream)))
     }
 }
 

@@ -4,13 +4,13 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
-    io,
+    io, mem,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::{Body, Frame};
 use hyper::{
     body::Incoming,
@@ -25,6 +25,8 @@ use tokio::{
 use super::{
     UpstreamError,
     body::RequestBody,
+    broken::Broken,
+    line::Line,
     spelled::{Spelled, Speller},
     spelling::Head,
 };
@@ -36,37 +38,44 @@ const BUFFER_BYTES: usize = 512 * 1024;
 /// What comes of a request: an answer's head, or the request where nothing of it was written.
 type Sent = Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>>;
 
-/// An open connection, which takes one request at a time. Dropped, it is closed.
+/// A connection on which hyper speaks, for one request. Dropped, it is closed.
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     speller: Speller,
-    /// Reads and writes; `None` once it has ended, or goes on by itself.
-    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    work: Work,
+}
+
+/// Who reads and writes. Errors reach whoever waits for an answer.
+enum Work {
+    /// Gives the stream back when nothing more is to be done.
+    Returning(Box<http1::Connection<TokioIo<Rationed<Spelled<Line>>>, RequestBody>>),
+    /// Hands the stream to whoever takes it after a change of protocol.
+    Upgrading(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// It has ended, or goes on by itself.
+    Gone,
 }
 
 impl Connection {
     /// Speaks HTTP/1.1 on this stream.
-    pub(super) async fn over<S>(stream: S) -> Result<Self, UpstreamError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (stream, speller) = Spelled::over(stream);
+    pub(super) async fn over(line: Line) -> Result<Self, UpstreamError> {
+        let (stream, speller) = Spelled::over(line);
         let (sender, work) = http1::Builder::new()
             // Of answers. That of requests costs less as we do it.
             .preserve_header_case(true)
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(Rationed { stream, read: 0 }))
             .await
-            .map_err(UpstreamError::Broken)?;
-        // Its errors reach whoever waits for an answer on it.
-        let work = async { drop(work.with_upgrades().await) };
-        Ok(Self { sender, speller, work: Some(Box::pin(work)) })
+            .map_err(Broken::from)?;
+        Ok(Self { sender, speller, work: Work::Returning(Box::new(work)) })
     }
 
     /// Sends a request and waits for its answer's head.
     pub(super) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = Sent> {
         let spelling = request.body().spelling().cloned();
         self.speller.spell(spelling.map(|spelling| Head::of(spelling, request.headers())));
+        if request.headers().contains_key(header::UPGRADE) {
+            self.work.upgrade();
+        }
         // Nor does the runtime's budget end its asking.
         let answer = unconstrained(self.sender.try_send_request(request));
         let work = &mut self.work;
@@ -74,7 +83,7 @@ impl Connection {
         async move {
             let mut answer = pin!(answer);
             poll_fn(|context| {
-                go_on(work, context);
+                work.go_on(context);
                 answer.as_mut().poll(&mut unwoken()).map_err(Box::new)
             })
             .await
@@ -87,33 +96,60 @@ impl Connection {
         answer: &mut Incoming,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if self.work.is_none() {
+        if matches!(self.work, Work::Gone) {
             return Pin::new(answer).poll_frame(context);
         }
         // Asked first: that says that there is room for a piece.
         if let Poll::Ready(piece) = Pin::new(&mut *answer).poll_frame(&mut unwoken()) {
             return Poll::Ready(piece);
         }
-        go_on(&mut self.work, context);
+        self.work.go_on(context);
         Pin::new(answer).poll_frame(&mut unwoken())
     }
 
-    /// Whether it takes another request, as far as can be known now.
-    pub(super) fn is_ready(&mut self) -> bool {
-        go_on(&mut self.work, &mut unwoken());
-        self.is_free()
-    }
-
-    /// Whether it took another request when it was worked on last.
-    pub(super) fn is_free(&self) -> bool {
-        self.work.is_some() && self.sender.is_ready() && self.speller.is_clear()
+    /// The stream, where it takes another request as far as can be known now.
+    pub(super) fn into_line(mut self) -> Option<Line> {
+        // Mostly it is free as soon as its answer has ended.
+        if !self.sender.is_ready() {
+            self.work.go_on(&mut unwoken());
+        }
+        let Work::Returning(work) = self.work else { return None };
+        if !(self.sender.is_ready() && self.speller.is_clear()) {
+            return None;
+        }
+        let parts = work.into_parts();
+        // What has come already answers nothing that was asked.
+        parts.read_buf.is_empty().then(|| parts.io.into_inner().stream.into_inner())
     }
 
     /// Goes on by itself, whoever waits or not: for what is still to be sent, or for who takes its stream after an
     /// upgrade. It takes no other request then.
     pub(super) fn go_on_alone(&mut self) {
-        if let Some(work) = self.work.take() {
-            tokio::spawn(work);
+        match mem::replace(&mut self.work, Work::Gone) {
+            Work::Returning(work) => drop(tokio::spawn(async { drop(work.await) })),
+            Work::Upgrading(work) => drop(tokio::spawn(work)),
+            Work::Gone => {}
+        }
+    }
+}
+
+impl Work {
+    /// Its stream may be another's after the answer.
+    fn upgrade(&mut self) {
+        *self = match mem::replace(self, Self::Gone) {
+            Self::Returning(work) => Self::Upgrading(Box::pin(async { drop(work.with_upgrades().await) })),
+            other => other,
+        };
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) {
+        let ended = match self {
+            Self::Returning(work) => Pin::new(work).poll(context).is_ready(),
+            Self::Upgrading(work) => work.as_mut().poll(context).is_ready(),
+            Self::Gone => false,
+        };
+        if ended {
+            *self = Self::Gone;
         }
     }
 }
@@ -177,12 +213,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rationed<S> {
 /// Whatever is asked with this is asked again after the work has gone on, which is all that it waits for.
 fn unwoken() -> Context<'static> {
     Context::from_waker(Waker::noop())
-}
-
-fn go_on(work: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>, context: &mut Context<'_>) {
-    if work.as_mut().is_some_and(|work| work.as_mut().poll(context).is_ready()) {
-        *work = None;
-    }
 }
 
 impl fmt::Debug for Connection {

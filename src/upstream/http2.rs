@@ -104,6 +104,11 @@ impl Http2 {
         self.0.lock().carriers.iter().filter(|carrier| carrier.is_unused()).count()
     }
 
+    /// Whether the upstream has chosen HTTP/1, as far as is known.
+    pub(super) fn is_first(&self) -> bool {
+        self.0.lock().first
+    }
+
     /// The way of the next request, once that is known. Dropping the wait stops nothing that others wait for.
     pub(super) async fn way(&self) -> Result<Way, UpstreamError> {
         let limit = self.0.connect_timeout;
@@ -158,8 +163,8 @@ impl Http2 {
 
     async fn opened(&self) -> Outcome {
         match self.0.connector.connect(Offer::Both).await.map_err(Failure::of)? {
-            Opened::First(connection) => {
-                self.0.pool.put(connection);
+            Opened::First(line) => {
+                self.0.pool.put(line);
                 self.0.lock().first = true;
                 Ok(())
             }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::line::{self, Line};
 
 /// Unused connections. Cheap to clone.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ struct Inner {
 }
 
 struct Waiting {
-    connection: Connection,
+    line: Line,
     since: Instant,
     /// That has used it last.
     thread: ThreadId,
@@ -36,7 +36,7 @@ impl Pool {
 
     /// A connection that has waited for less than `idle` and was good when last heard of; it may break all the same.
     /// Rather one that this thread has used: no other one is woken then by what comes on it.
-    pub(super) fn take(&self, idle: Duration) -> Option<Connection> {
+    pub(super) fn take(&self, idle: Duration) -> Option<Line> {
         let (limit, here) = (idle.min(self.0.idle_timeout), thread::current().id());
         loop {
             let now = Instant::now();
@@ -46,18 +46,17 @@ impl Pool {
             let place = own.or_else(|| waiting.iter().rposition(is_young))?;
             let taken = waiting.remove(place);
             drop(waiting);
-            if let Some(Waiting { mut connection, .. }) = taken
-                && connection.is_ready()
+            if let Some(Waiting { mut line, .. }) = taken
+                && line::is_silent(&mut line)
             {
-                return Some(connection);
+                return Some(line);
             }
         }
     }
 
-    /// Takes back a connection whose answer was read to the end.
-    pub(super) fn put(&self, mut connection: Connection) {
-        // Mostly it is free as soon as its answer has ended, and nobody need be asked.
-        if self.0.limit == 0 || !(connection.is_free() || connection.is_ready()) {
+    /// Takes back a connection whose answer was read to the end, whoever has read it.
+    pub(super) fn put(&self, line: Line) {
+        if self.0.limit == 0 {
             return;
         }
         let (since, thread) = (Instant::now(), thread::current().id());
@@ -67,7 +66,7 @@ impl Pool {
         }) {
             idle.pop_front();
         }
-        idle.push_back(Waiting { connection, since, thread });
+        idle.push_back(Waiting { line, since, thread });
     }
 
     /// How many wait.

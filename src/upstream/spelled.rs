@@ -78,6 +78,11 @@ impl<S> Spelled<S> {
         (Self { stream, speller: speller.clone(), begun: None }, speller)
     }
 
+    /// The stream, on which nothing is to be spelled any more.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// This piece is written now, and others after it.
     fn begin(&mut self, piece: &[u8]) {
         if let Some(head) = self.speller.begin() {

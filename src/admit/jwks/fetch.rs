@@ -12,7 +12,7 @@ use crate::{
     config::jwks::{Jwks as Config, KeysAt},
     deadline::{Deadline, Elapsed},
     dial::Dialler,
-    upstream::{RequestBody, Upstream, UpstreamError, UpstreamUnusable, is_json},
+    upstream::{Broken, RequestBody, Upstream, UpstreamError, UpstreamUnusable, is_json},
 };
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("catproxy/", env!("CARGO_PKG_VERSION")));
@@ -29,7 +29,7 @@ pub(super) enum FetchError {
     #[error("no connection")]
     Connect(#[source] io::Error),
     #[error("the connection broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Broken),
     #[error("the request failed")]
     Failed(#[source] UpstreamError),
     #[error("the answer broke off, or has more than 256 KiB")]

@@ -10,7 +10,7 @@ use crate::{
     config::report::Report,
     server::StartError,
     ui::identity::IdentityError,
-    upstream::{BodyError, UpstreamError, UpstreamUnusable},
+    upstream::{BodyError, Broken, UpstreamError, UpstreamUnusable},
 };
 
 /// Why nothing was measured.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
     Broken {
         url: String,
         #[source]
-        source: hyper::Error,
+        source: Broken,
     },
     #[error("what {url} answers is of no use")]
     Unfit { url: String },

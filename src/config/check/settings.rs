@@ -47,6 +47,7 @@ pub(super) fn clients(raw: &RawClients, problems: &mut Problems) -> Clients {
         streams: limits::number(raw.streams.as_ref(), 100, 1..=1_000, problems),
         other_methods: raw.other_methods.as_ref().is_none_or(|switch| switch.value),
         hit_loop: raw.hit_loop.as_ref().is_none_or(|switch| switch.value),
+        relay_loop: raw.relay_loop.as_ref().is_none_or(|switch| switch.value),
         drain_timeout: timeout(raw.drain_timeout.as_ref(), 10 * SECOND, problems),
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Http2, Inner, head};
 use crate::{
     home::Home,
-    upstream::{UpstreamError, body::RequestBody, connect::Secured},
+    upstream::{UpstreamError, body::RequestBody, broken::Broken, connect::Secured},
 };
 
 /// Requests at a time on one connection, whatever more the upstream would take: what all of them may have sent before
@@ -84,7 +84,7 @@ impl Carrier {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(UpstreamError::Broken)?;
+            .map_err(Broken::from)?;
         let limit = Arc::new(AtomicUsize::new(0));
         let mut work = Box::pin(work(connection, Arc::clone(&limit)));
         poll_fn(|context| {
@@ -93,7 +93,7 @@ impl Carrier {
                 Poll::Ready(Ok(())) => {
                     Poll::Ready(Err(UpstreamError::Connect(io::ErrorKind::UnexpectedEof.into())))
                 }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(UpstreamError::Broken(error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(UpstreamError::Broken(error.into()))),
                 Poll::Pending if limit.load(Ordering::Relaxed) > 0 => Poll::Ready(Ok(())),
                 Poll::Pending => Poll::Pending,
             }

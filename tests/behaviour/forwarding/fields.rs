@@ -6,7 +6,13 @@ use crate::support::Setup;
 /// What the upstream reads of a request with these lines, and what the client reads of the answer `OK` with
 /// those lines.
 async fn exchanged(request: &str, answer: &str) -> (Head, Head) {
-    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
+    exchanged_by(true, request, answer).await
+}
+
+/// The same by the relay or, else, by hyper.
+async fn exchanged_by(relay: bool, request: &str, answer: &str) -> (Head, Head) {
+    let setup = Setup::new().config(move |config| config.clients.relay_loop = relay);
+    let (upstream, proxy) = RawUpstream::behind(setup).await;
     let mut client = Wire::saying(&proxy, latin(&format!("{request}\r\n"))).await;
     let mut there = upstream.accept().await;
     let asked = there.head().await;
@@ -31,33 +37,31 @@ async fn answer_fields(lines: &str) -> Head {
 
 #[tokio::test]
 async fn a_head_is_passed_on_as_it_is_spelled_but_for_host_and_via() {
-    let (asked, _) = exchanged(
-        "GET /x HTTP/1.1\r\nHOST: a.example\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\nCookie: q=\"\u{e9}\"\r\nEmpty:\r\n\
-         Proxy-Connection: keep-alive\r\nauthorization: Bearer t\r\nUser-AGENT: me\r\n",
-        "HTTP/1.1 204 No Content\r\n",
-    )
-    .await;
-    assert_eq!(
-        asked.0,
-        "GET /x HTTP/1.1\r\nHOST: UPSTREAM\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\nCookie: q=\"\u{e9}\"\r\nEmpty: \r\n\
-         via: 1.1 catproxy\r\nauthorization: Bearer t\r\nUser-AGENT: me\r\n\r\n"
-    );
+    let request = "GET /x HTTP/1.1\r\nHOST: a.example\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\n\
+         Cookie: q=\"\u{e9}\"\r\nEmpty:\r\nProxy-Connection: keep-alive\r\nauthorization: Bearer t\r\nUser-AGENT: me\r\n";
+    let (relayed, _) = exchanged(request, "HTTP/1.1 204 No Content\r\n").await;
+    let (by_hyper, _) = exchanged_by(false, request, "HTTP/1.1 204 No Content\r\n").await;
+    let before = "GET /x HTTP/1.1\r\nHOST: UPSTREAM\r\nx-Odd-CASE: 1\r\nX-Two: a\r\nx-two: b, c\r\n\
+         Cookie: q=\"\u{e9}\"\r\nEmpty: \r\n";
+    let (via, others) = ("via: 1.1 catproxy\r\n", "authorization: Bearer t\r\nUser-AGENT: me\r\n");
+    assert_eq!(relayed.0, format!("{before}{others}{via}\r\n"));
+    assert_eq!(by_hyper.0, format!("{before}{via}{others}\r\n"));
 }
 
 #[tokio::test]
 async fn an_answers_head_is_passed_on_as_it_is_spelled_but_for_via_and_cache_status() {
-    let (_, answered) = exchanged(
-        "GET /x HTTP/1.1\r\nHost: a.example\r\n",
-        "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=1; Path=/\r\nSET-cookie: b=2\r\n\
-         X-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\nVia: 1.1 before\r\nCache-Status: before; hit\r\n",
-    )
-    .await;
-    assert_eq!(
-        answered.0,
-        "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nSet-Cookie: a=1; Path=/\r\nSET-cookie: b=2\r\n\
-         X-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\nVia: 1.1 before\r\nvia: 1.1 catproxy\r\n\
-         Cache-Status: before; hit\r\ncache-status: catproxy; fwd=bypass; detail=no-route\r\n\r\n"
-    );
+    let request = "GET /x HTTP/1.1\r\nHost: a.example\r\n";
+    let answer = "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=1; Path=/\r\n\
+         SET-cookie: b=2\r\nX-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\nVia: 1.1 before\r\nCache-Status: before; hit\r\n";
+    let (_, relayed) = exchanged(request, answer).await;
+    let (_, by_hyper) = exchanged_by(false, request, answer).await;
+    let before = "HTTP/1.1 404 Gone Fishing\r\ndate: today\r\nSet-Cookie: a=1; Path=/\r\nSET-cookie: b=2\r\n\
+         X-Latin: \u{e9}\r\nETAG: \"e\"\r\nCONTENT-length: 2\r\n";
+    let theirs = ["Via: 1.1 before\r\n", "Cache-Status: before; hit\r\n"];
+    let ours = ["via: 1.1 catproxy\r\n", "cache-status: catproxy; fwd=bypass; detail=no-route\r\n"];
+    assert_eq!(relayed.0, format!("{before}{}{}\r\n", theirs.concat(), ours.concat()));
+    // It keeps what has one name together.
+    assert_eq!(by_hyper.0, format!("{before}{}{}{}{}\r\n", theirs[0], ours[0], theirs[1], ours[1]));
 }
 
 #[tokio::test]

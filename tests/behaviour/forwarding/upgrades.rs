@@ -52,7 +52,8 @@ async fn a_200_to_a_handshake_leaves_no_tunnel() {
     there.head().await;
     there.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
     assert_eq!(client.message().await.1, "no");
-    // As a request like any other: with its own fields taken off.
+    // As a request like any other: with its own fields taken off, on a connection where no other protocol was offered.
+    let mut there = upstream.accept().await;
     let asked = there.head().await;
     assert_eq!((asked.line(), asked.field("x-smuggled")), ("GET /second HTTP/1.1", None));
     assert_eq!(asked.field("via"), Some("1.1 catproxy"));

@@ -1,7 +1,9 @@
-//! What a client may say in place of a plain read, byte for byte.
+//! What a client may say in place of a plain request, byte for byte.
 
 /// A page that is there, and whose target is known.
 pub(super) const LIST: &str = "/api/Seller?PageNumber=1&PageSize=1";
+/// An answer that is passed on, with a body.
+pub(super) const PASSED: &str = "/_fake/bytes/5?PageNumber=1&PageSize=1";
 /// A request that is forwarded and changes nothing.
 pub(super) const FORWARDED: &str = "GET /_fake/status/204 HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -16,21 +18,26 @@ pub(super) struct Tokens {
 
 pub(super) type Case = (String, Vec<u8>);
 
-pub(super) fn all(tokens: &Tokens) -> Vec<Case> {
-    let say = Say(tokens);
+/// What may come in place of a GET with this target.
+pub(super) fn all(tokens: &Tokens, target: &'static str) -> Vec<Case> {
+    let say = Say { tokens, target };
     [say.lines(), say.fields(), say.hosts(), say.credentials(), say.sizes(), say.several()].concat()
 }
 
-struct Say<'t>(&'t Tokens);
+struct Say<'t> {
+    tokens: &'t Tokens,
+    target: &'static str,
+}
 
 impl Say<'_> {
     fn bearer(&self) -> String {
-        format!("Authorization: Bearer {}", self.0.known)
+        format!("Authorization: Bearer {}", self.tokens.known)
     }
 
     /// A plain read with more fields.
     fn read(&self, fields: &str) -> String {
-        self.of(&format!("GET {LIST} HTTP/1.1"), fields)
+        let target = self.target;
+        self.of(&format!("GET {target} HTTP/1.1"), fields)
     }
 
     /// A read with another first line.
@@ -41,10 +48,12 @@ impl Say<'_> {
 
     /// A read with all its fields.
     fn with(&self, fields: &str) -> Case {
-        (format!("{fields:.60}"), format!("GET {LIST} HTTP/1.1\r\n{fields}\r\n\r\n").into_bytes())
+        let target = self.target;
+        (format!("{fields:.60}"), format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n").into_bytes())
     }
 
     fn lines(&self) -> Vec<Case> {
+        let target = self.target;
         let lines = [
             "GET {} HTTP/1.0",
             "GET {} HTTP/1.2",
@@ -83,7 +92,7 @@ impl Say<'_> {
             "GET /ui/api/Seller?PageNumber=1&PageSize=1 HTTP/1.1",
             "GET /metrics HTTP/1.1",
         ];
-        let of = |line: &str| (line.to_owned(), latin(&self.of(&line.replace("{}", LIST), "")));
+        let of = |line: &str| (line.to_owned(), latin(&self.of(&line.replace("{}", target), "")));
         let mut cases: Vec<Case> = lines.into_iter().map(of).collect();
         let plain = self.read("");
         let named = |name: &str, text: String| (name.to_owned(), latin(&text));
@@ -96,9 +105,9 @@ impl Say<'_> {
             named("empty lines before", format!("\r\n\n\r\n\r\n{plain}")),
             named("an empty line behind", format!("{plain}\r\n")),
             named("a space before", format!(" \r\n{plain}")),
-            named("1.0 that is kept", self.of(&format!("GET {LIST} HTTP/1.0"), "Connection: keep-alive")),
-            named("1.0 without Host", format!("GET {LIST} HTTP/1.0\r\n{}\r\n\r\n", self.bearer())),
-            named("0.9", format!("GET {LIST}\r\n")),
+            named("1.0 that is kept", self.of(&format!("GET {target} HTTP/1.0"), "Connection: keep-alive")),
+            named("1.0 without Host", format!("GET {target} HTTP/1.0\r\n{}\r\n\r\n", self.bearer())),
+            named("0.9", format!("GET {target}\r\n")),
             named("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned()),
         ]);
         cases
@@ -251,7 +260,8 @@ impl Say<'_> {
     }
 
     fn credentials(&self) -> Vec<Case> {
-        let Tokens { known, second, refused } = self.0;
+        let target = self.target;
+        let Tokens { known, second, refused } = self.tokens;
         let all = [
             String::new(),
             "Authorization:".to_owned(),
@@ -277,14 +287,17 @@ impl Say<'_> {
             format!("Proxy-Authorization: Bearer {known}"),
         ];
         let of = |(at, field): (usize, &String)| {
-            let text =
-                format!("GET {LIST} HTTP/1.1\r\n{field}{}Host: a\r\n\r\n", if at == 0 { "" } else { "\r\n" });
+            let text = format!(
+                "GET {target} HTTP/1.1\r\n{field}{}Host: a\r\n\r\n",
+                if at == 0 { "" } else { "\r\n" }
+            );
             (format!("credentials {at}: {field:.50}"), latin(&text))
         };
         all.iter().enumerate().map(of).collect()
     }
 
     fn sizes(&self) -> Vec<Case> {
+        let target = self.target;
         let fields = |count: usize| (2..count).map(|at| format!("X-{at}: 1\r\n")).collect::<String>();
         let many = [31, 32, 33, 99, 100, 101, 1001]
             .map(|count| (format!("{count} fields"), self.read(fields(count).trim_end()).into_bytes()));
@@ -296,7 +309,7 @@ impl Say<'_> {
             )
         });
         let far = [250, 15_000, 20_000, 70_000].map(|bytes| {
-            let line = format!("GET {LIST}&x={} HTTP/1.1", "x".repeat(bytes));
+            let line = format!("GET {target}&x={} HTTP/1.1", "x".repeat(bytes));
             (format!("a target of {bytes} bytes"), self.of(&line, "").into_bytes())
         });
         many.into_iter().chain(long).chain(far).collect()

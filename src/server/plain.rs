@@ -1,0 +1,163 @@
+//! Plain requests, read and answered without hyper: a GET without a body whose answer is at hand, with a token that is
+//! known already, or one that is passed on whatever its fields say. Whatever else comes is left unread for hyper, which
+//! reads it from its first byte; so nothing that is unusual is judged here.
+//!
+//! It is only another reader and writer: what a request is, and what it may have, is decided where it is decided for
+//! all. Nothing is kept between two requests: a connection that waits has no buffer.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+use super::{
+    answers::{Answerer, Answers},
+    relay,
+    seat::Verdict,
+    seated::{Line, Seated},
+    written,
+};
+use crate::{
+    body::Body,
+    classify::{HEEDED, rules_out_a_read},
+    config::Clients,
+    forward::Plain,
+    proxy::Passing,
+    trace::Parent,
+};
+
+/// Fields of a request; one with more is left to hyper.
+const FIELDS: usize = 32;
+/// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper, as those are by which
+/// a request is never a read. All that are not heeded either say nothing of a hit.
+const LEFT: [HeaderName; 5] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
+
+/// Why no more requests are answered here.
+pub(super) enum Left {
+    /// The connection is at its end.
+    Ended,
+    /// What has come is another's to read; whether requests were answered before.
+    Unread { answered: bool },
+}
+
+/// Answers plain requests until something else comes, or the connection ends.
+pub(super) async fn answer<S: Line>(stream: &mut Seated<S>, answerer: &Answerer, limits: &Clients) -> Left {
+    let mut answered = false;
+    loop {
+        if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
+            return Left::Ended;
+        }
+        let Some(request) = understood(stream.ahead(), answerer, limits) else {
+            return Left::Unread { answered };
+        };
+        stream.take_head(request.bytes);
+        // Until its answer is written.
+        let (_visit, _) = answerer.seat.visit();
+        let is_last = || request.last || answerer.seat.verdict() >= Verdict::Leave;
+        let last = match request.answer {
+            Answer::Hit(answer) => {
+                let last = is_last();
+                written::write(stream, answer, last).await.map(|()| last)
+            }
+            // Boxed: a connection that waits for its next request has no room for it.
+            Answer::Passing(passing) => Box::pin(relay::relay(stream, passing, is_last)).await,
+        };
+        match last {
+            Some(false) => answered = true,
+            Some(true) | None => return Left::Ended,
+        }
+    }
+}
+
+/// A request that is answered here.
+struct Request {
+    /// Of its head.
+    bytes: usize,
+    /// Its client wants nothing else on this connection.
+    last: bool,
+    answer: Answer,
+}
+
+enum Answer {
+    Hit(Response<Body>),
+    /// The upstream's.
+    Passing(Passing),
+}
+
+/// The request at the beginning of these bytes.
+fn understood(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<Request> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut head = httparse::Request::new(fields.get_mut(..limits.head_fields.min(FIELDS))?);
+    let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else { return None };
+    if head.method != Some("GET") || head.version != Some(1) || length > limits.head_bytes {
+        return None;
+    }
+    let (request, answers) = (Plain { target: head.path?, lines: head.headers }, answerer.office.load());
+    // Where it panics, whoever reads it next counts that.
+    let answered = catch_unwind(AssertUnwindSafe(|| answer_to(&request, &answers, limits)));
+    let (answer, last) = answered.ok()??;
+    Some(Request { bytes: length, last, answer })
+}
+
+/// The answer to a request, and whether it is the last one.
+fn answer_to(request: &Plain<'_>, answers: &Answers, limits: &Clients) -> Option<(Answer, bool)> {
+    let asked = answers.asked(request.target)?;
+    if !(if asked.is_ok() { limits.hit_loop } else { limits.relay_loop }) {
+        return None;
+    }
+    let Sorted { host, authorization, last, heeded } = sorted(request.lines, asked.is_ok())?;
+    let answer = match asked {
+        Ok(asked) => {
+            let parent = || Parent::of(request.lines.iter().map(|line| (line.name, line.value)));
+            Answer::Hit(answers.at_hand(request.target, host, asked, authorization?, heeded, parent)?)
+        }
+        Err(reason) => Answer::Passing(answers.passing(request, host, reason)?),
+    };
+    Some((answer, last))
+}
+
+/// A request's fields.
+struct Sorted<'b> {
+    /// The one `Host`.
+    host: &'b [u8],
+    /// The one `Authorization`, which is long and needs no second look.
+    authorization: Option<&'b [u8]>,
+    /// `Connection: close`
+    last: bool,
+    /// Those by which a hit is found, where that is to be.
+    heeded: HeaderMap,
+}
+
+fn sorted<'b>(lines: &[httparse::Header<'b>], is_read: bool) -> Option<Sorted<'b>> {
+    let (mut host, mut authorization, mut last) = (None, None, false);
+    // Room for an answer's.
+    let mut heeded = if is_read { HeaderMap::with_capacity(12) } else { HeaderMap::new() };
+    for line in lines {
+        let is = |name: &HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
+        if let Some(name) = HEEDED.iter().find(|name| is(name)) {
+            if is_read {
+                heeded.append(name, HeaderValue::from_bytes(line.value).ok()?);
+            }
+        } else if is(&header::HOST) {
+            if host.replace(line.value).is_some() {
+                return None;
+            }
+        } else if is(&header::AUTHORIZATION) {
+            if authorization.replace(line.value).is_some() {
+                return None;
+            }
+        } else if is(&header::CONNECTION) {
+            match line.value {
+                close if close.eq_ignore_ascii_case(b"close") => last = true,
+                keep if keep.eq_ignore_ascii_case(b"keep-alive") => {}
+                _ => return None,
+            }
+        } else if LEFT.iter().any(is) || rules_out_a_read(line.name) {
+            return None;
+        }
+    }
+    Some(Sorted { host: host?, authorization, last, heeded })
+}

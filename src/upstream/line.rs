@@ -1,0 +1,22 @@
+//! A stream to the upstream on which nobody speaks yet, or no more: in the clear or within TLS.
+
+use std::{
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio_util::either::Either;
+
+use super::connect::Secured;
+use crate::dial::Stream;
+
+/// In the clear, or within TLS.
+pub(super) type Line = Either<Stream, Secured>;
+
+/// Whether it is silent, and open as far as is known. What has come without being asked for answers nothing.
+pub(super) fn is_silent(line: &mut Line) -> bool {
+    let mut byte = [0];
+    let mut context = Context::from_waker(Waker::noop());
+    Pin::new(line).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+}
