@@ -174,7 +174,7 @@ impl Ui {
 /// Whether a target may be the frontend's.
 #[must_use]
 pub fn is_under(target: &str) -> bool {
-    target == "/" || target.starts_with("/ui")
+    target == "/" || target.starts_with("/?") || target.starts_with("/ui")
 }
 
 fn whose<B>(request: &Request<B>) -> Whose {

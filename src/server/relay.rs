@@ -106,12 +106,16 @@ impl Answer {
         if self.moved >= TURN_BYTES {
             self.moved = 0;
             context.waker().wake_by_ref();
-            return Poll::Pending;
+            return stream.poll_left(context).map(|()| Err(Gone));
         }
         if let Poll::Ready(piece) = self.body.poll_piece(context) {
             return Poll::Ready(piece.map_err(|_| Gone));
         }
         self.moved = 0;
+        // What was taken of the last piece may wait there still, and nobody else sends it on its way.
+        if S::BUFFERS && matches!(Pin::new(&mut *stream).poll_flush(context), Poll::Ready(Err(_))) {
+            return Poll::Ready(Err(Gone));
+        }
         stream.poll_left(context).map(|()| Err(Gone))
     }
 

@@ -109,6 +109,11 @@ impl Http2 {
         self.0.lock().first
     }
 
+    /// What the upstream chooses is to be asked anew.
+    pub(super) fn forget_first(&self) {
+        self.0.lock().first = false;
+    }
+
     /// The way of the next request, once that is known. Dropping the wait stops nothing that others wait for.
     pub(super) async fn way(&self) -> Result<Way, UpstreamError> {
         let limit = self.0.connect_timeout;

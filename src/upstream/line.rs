@@ -1,11 +1,15 @@
 //! A stream to the upstream on which nobody speaks yet, or no more: in the clear or within TLS.
 
 use std::{
-    pin::Pin,
+    future::{Future as _, poll_fn},
+    pin::{Pin, pin},
     task::{Context, Waker},
 };
 
-use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead as _, ReadBuf},
+    task::unconstrained,
+};
 use tokio_util::either::Either;
 
 use super::connect::Secured;
@@ -18,5 +22,9 @@ pub(super) type Line = Either<Stream, Secured>;
 pub(super) fn is_silent(line: &mut Line) -> bool {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());
-    Pin::new(line).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    // Where the task has had its turn a stream says that nothing has come, whatever has.
+    let read = pin!(unconstrained(poll_fn(|context| {
+        Pin::new(&mut *line).poll_read(context, &mut ReadBuf::new(&mut byte))
+    })));
+    read.poll(&mut context).is_pending()
 }

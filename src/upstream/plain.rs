@@ -77,7 +77,10 @@ impl Upstream {
     async fn dial_line(&self) -> Result<Line, UpstreamError> {
         let limit = self.limits.connect_timeout;
         match Deadline::after(limit).within(self.connector.line(Offer::First)).await {
-            Ok(connected) => connected,
+            Ok(connected) => connected.inspect_err(|_| {
+                // It speaks HTTP/2 alone by now, perhaps: whoever comes next is to offer that as well.
+                self.http2.iter().for_each(Http2::forget_first);
+            }),
             Err(Elapsed) => Err(UpstreamError::ConnectLate(limit)),
         }
     }

@@ -244,3 +244,14 @@ async fn byte_by_byte_is_no_other_request() {
     }
     is_alike(cases.len(), 360, &flaws);
 }
+
+#[tokio::test]
+async fn a_browser_is_shown_the_frontend_whatever_stands_behind_the_path() {
+    for by_loop in [true, false] {
+        let bench = lasting(by_loop).start().await;
+        for target in ["/", "/?x=1", "/ui", "/ui?x=1"] {
+            let reply = bench.proxy.send("GET", target, &[("Accept", "text/html")], "").await;
+            assert!(!reply.fields.contains_key("cache-status"), "{target} went upstream: {reply:?}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use self::client::{Client, Guest};
 use crate::{
     authority::{Authority, Certified},
-    forwarding::wire::{Wire, in_time},
+    forwarding::wire::{RawUpstream, Wire, in_time},
     process::Process,
     support::{Bench, Setup, arrived, until},
 };
@@ -447,4 +447,33 @@ async fn until_when_the_certificate_is_good_is_known() {
     let secure = Secure::start().await;
     // 4096-01-01, of all that the authority signs.
     assert_eq!(secure.bench.proxy.inside.telemetry().certificate_until(), Some(67_090_118_400));
+}
+
+/// A piece that was taken into the session goes on its way though nothing comes behind it.
+#[tokio::test]
+async fn an_answer_that_pauses_has_come_as_far_as_it_was_passed_on() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let files = authority.certify(NAME).write(folder.path());
+    let (upstream, proxy) =
+        RawUpstream::behind(Setup::new().config(move |config| config.tls = Some(files))).await;
+    let guest = Client::of(authority.client(&["http/1.1"]), proxy.address);
+    // Of all these some end where the system has no more room for a while.
+    for bytes in (1..=24).map(|step| step * 150_000) {
+        let mut client = Wire::of(guest.connect().await.expect("a handshake"));
+        client.say("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        let said = async {
+            there.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes + 1)).await;
+            there.say("x".repeat(bytes)).await;
+            there
+        };
+        let heard = async {
+            client.head().await.is(200);
+            client.exactly(bytes).await;
+        };
+        let (mut there, ()) = tokio::join!(said, heard);
+        there.say("y").await;
+        assert_eq!(client.rest().await, "y", "behind {bytes}");
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Chunks {
     line: Vec<u8>,
     /// Bytes of trailers so far.
     trailers: usize,
+    /// The last of them was a carriage return.
+    returned: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,15 +136,25 @@ impl Chunks {
         taken
     }
 
-    /// Passes over a trailer's line, or a piece of it.
+    /// Passes over a trailer's line, or a piece of it. Each ends by a carriage return and a line feed, and nothing else has
+    /// either: else another reader may see another end.
     fn trailer(&mut self, rest: &[u8], begun: bool) -> usize {
         let end = memchr::memchr(b'\n', rest);
         let taken = end.map_or(rest.len(), |end| end + 1);
-        let line = rest.get(..end.unwrap_or(taken)).unwrap_or_default();
-        let begun = begun || line.iter().any(|byte| *byte != b'\r');
         self.trailers += taken;
+        let line = rest.get(..end.unwrap_or(taken)).unwrap_or_default();
+        let mut begun = begun;
+        for byte in line {
+            if self.returned || *byte == 0 {
+                self.next = Next::Never;
+                return taken;
+            }
+            self.returned = *byte == b'\r';
+            begun |= !self.returned;
+        }
         self.next = match (end, begun) {
             _ if self.trailers > LINES_BYTES => Next::Never,
+            (Some(_), _) if !std::mem::take(&mut self.returned) => Next::Never,
             (Some(_), false) => Next::Nothing,
             (Some(_), true) => Next::Trailer { begun: false },
             (None, begun) => Next::Trailer { begun },
@@ -234,6 +246,10 @@ mod tests {
             (b"5\nhello\r\n", ""),
             (b"ffffffffffffffffff\r\n", ""),
             (b"-1\r\n", ""),
+            (b"0\r\n\n", ""),
+            (b"0\r\n\r\r\n", ""),
+            (b"0\r\nA: b\n\r\n", ""),
+            (b"0\r\nA: \0\r\n\r\n", ""),
             (&long, ""),
             (&trailers, ""),
         ] {

@@ -85,6 +85,7 @@ pub(super) fn read<H>(
         let framing = match said {
             _ if bare => Framing::Length(0),
             Said { chunked: true, .. } => Framing::Chunks(Chunks::default()),
+            Said { is_unclear: true, .. } => return Err(Broken::Length.into()),
             Said { length: Some(length), .. } => Framing::Length(length),
             _ => Framing::Close,
         };
@@ -93,7 +94,7 @@ pub(super) fn read<H>(
             reason: head.reason.unwrap_or_default(),
             version: if is_of_old { Version::HTTP_10 } else { Version::HTTP_11 },
             lines: head.headers,
-            is_sized: said.length.is_some() && !said.chunked,
+            is_sized: said.length.is_some() && !said.is_unclear && !said.chunked,
             bare,
         };
         let made = make(&answer);
@@ -106,6 +107,8 @@ pub(super) fn read<H>(
 #[derive(Default)]
 struct Said {
     length: Option<u64>,
+    /// Not all that is said of it is the same number.
+    is_unclear: bool,
     chunked: bool,
     closes: bool,
     keeps: bool,
@@ -117,7 +120,7 @@ impl Said {
         for line in lines {
             let is = |name: &HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
             if is(&header::CONTENT_LENGTH) {
-                said.length(line.value)?;
+                said.length(line.value);
             } else if is(&header::TRANSFER_ENCODING) {
                 if said.chunked || !line.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
                     return Err(UpstreamError::Unfit("a transfer coding other than chunked"));
@@ -134,19 +137,19 @@ impl Said {
     }
 
     /// Said again, or in a list, it must be the same (RFC 9110 section 8.6).
-    fn length(&mut self, value: &[u8]) -> Result<(), Broken> {
+    fn length(&mut self, value: &[u8]) {
         for part in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            let digits =
-                std::str::from_utf8(part).ok().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-            let length = digits.and_then(|digits| digits.parse().ok()).filter(|length| *length <= LONGEST);
-            let length = length.ok_or(Broken::Length)?;
-            if self.length.is_some_and(|other| other != length) {
-                return Err(Broken::Length);
-            }
-            self.length = Some(length);
+            let length = length(part);
+            self.is_unclear |= length.is_none() || self.length.is_some_and(|other| Some(other) != length);
+            self.length = length;
         }
-        Ok(())
     }
+}
+
+fn length(digits: &[u8]) -> Option<u64> {
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok().filter(|length| *length <= LONGEST)
 }
 
 #[cfg(test)]

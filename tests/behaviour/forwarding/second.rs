@@ -404,3 +404,34 @@ async fn an_upstream_that_never_says_its_settings_is_no_connection() {
     upstream.say(&answer(1)).await;
     assert_eq!(answered(read).await, 200);
 }
+
+/// Plain requests offer HTTP/1.1 alone, as it was chosen before.
+#[tokio::test]
+async fn an_upstream_that_now_speaks_only_http_2_is_offered_that_after_one_plain_request() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = authority.trusted(Setup::new(), listener.local_addr().expect("an address")).await;
+    let server = |protocols: &[&[u8]]| TlsAcceptor::from(Arc::new(authority.server("127.0.0.1", protocols)));
+    let (first, second) = (server(&[b"http/1.1"]), server(&[b"h2"]));
+    let accepted = async |server: &TlsAcceptor| {
+        let (stream, _) = in_time("a connection from the proxy", listener.accept()).await.expect("one");
+        server.accept(stream).await
+    };
+    let get = || proxy.send("GET", "/x", &[], "");
+    // Each closes its connection.
+    for _ in 0..2 {
+        let served = async {
+            let mut there = Wire::of(accepted(&first).await.expect("a handshake"));
+            there.head().await;
+            there.say("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+        };
+        tokio::join!(get(), served).0.is(204);
+    }
+    let (refused, handshake) = tokio::join!(get(), accepted(&second));
+    refused.is(502);
+    assert!(handshake.is_err(), "HTTP/1.1 alone was offered");
+    let asking = tokio::spawn(async move { proxy.send("GET", "/x", &[], "").await });
+    let stream = accepted(&second).await.expect("both are offered");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    asking.abort();
+}
