@@ -298,8 +298,8 @@ impl Classifier {
         read_of(self.asked(uri)?, fields)
     }
 
-    /// What a GET without a body, whose fields have none of those that rule out a read, nor `Upgrade`,
-    /// asks for; or why it is passed on. `None`: that is not clear from its target alone.
+    /// What a GET without a body asks for, whose fields have none of those that rule out a read, nor `Upgrade`; or why it is
+    /// passed on whatever else they say. `None`: that is not clear from its target alone.
     #[must_use]
     pub fn asked_plainly(&self, target: &str) -> Option<Result<Arc<Asked>, Reason>> {
         if let Some(asked) = self.understood.get(target) {

@@ -12,7 +12,7 @@ use crate::{
     telemetry::outcome::Outcome,
 };
 
-/// More fields than a plain request has.
+/// More fields than the head of a plain request has, our own among them.
 const LINES: usize = 64;
 
 /// Such a request, read and not sent yet.
@@ -37,6 +37,12 @@ impl Proxy {
             head: forwarder.plain_head(request),
         })
     }
+
+    /// An answer of our own that is not written by hyper, which would say the `Date`.
+    fn dated(&self, mut answer: Response<Body>) -> Response<Body> {
+        answer.headers_mut().insert(header::DATE, respond::date_at(self.0.common.clock.now_ms()));
+        answer
+    }
 }
 
 impl Passing {
@@ -59,8 +65,7 @@ impl Passing {
                 (status, Ok(passed))
             }
             Err(error) => {
-                let mut answer = unforwarded(&error, *reason);
-                answer.headers_mut().insert(header::DATE, date());
+                let answer = proxy.dated(unforwarded(&error, *reason));
                 (answer.status(), Err(answer))
             }
         };
@@ -68,10 +73,11 @@ impl Passing {
         answer
     }
 
-    /// The proxy that passes it on.
+    /// What the client gets where [passing it on](Self::pass) has panicked.
     #[must_use]
-    pub fn proxy(&self) -> &Proxy {
-        &self.proxy
+    pub fn failed(&self) -> Response<Body> {
+        self.proxy.telemetry().panicked();
+        self.proxy.dated(respond::internal())
     }
 }
 

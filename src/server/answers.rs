@@ -69,8 +69,7 @@ impl Service<Request<Incoming>> for Answerer {
         let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
         let answers = self.office.load();
-        // One that was read here because the one before it was not plain.
-        let plain = answers.limits.relay_loop && !second && is_plain(&request);
+        let plain = answers.limits.relay_loop && !second && may_be_plain(&request);
         let span = answers.tracer.request(request.method(), request.version(), || {
             let fields = request.headers().iter();
             Parent::of(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
@@ -115,8 +114,8 @@ impl Future for Visiting {
     }
 }
 
-/// Whether a request is perhaps one that is passed on as it is; its fields may say otherwise.
-fn is_plain(request: &Request<Incoming>) -> bool {
+/// Whether a request is plain, unless its fields say otherwise.
+fn may_be_plain(request: &Request<Incoming>) -> bool {
     *request.method() == Method::GET && request.body().is_end_stream()
 }
 
@@ -130,23 +129,24 @@ impl Answers {
         Self { proxy, ui, tracer, limits: config.clients.clone(), configuration: config.report().into() }
     }
 
-    /// The answer to a GET over HTTP/1.1 without a body that asks for this, if its one `Authorization` is known, and it is there. `fields`
-    /// are the others; `parent` is asked for what they say of a trace.
+    /// The answer to a plain request that asks for this, if its one `Authorization` is known, and it is there. `heeded` are
+    /// those of its fields that decide on it.
     pub(super) fn at_hand(
         &self,
-        target: &str,
+        request: &Plain<'_>,
         host: &[u8],
         asked: Arc<Asked>,
         authorization: &[u8],
-        fields: HeaderMap,
-        parent: impl FnOnce() -> Parent,
+        heeded: HeaderMap,
     ) -> Option<Response<Body>> {
+        let parent = || Parent::of(request.lines.iter().map(|line| (line.name, line.value)));
         let span = self.tracer.request(&Method::GET, Version::HTTP_11, parent);
         let _entered = span.enter();
         let step = trace::step(Step::Guard);
-        let checked = guard::check_plain(target, host, &self.limits);
+        let checked = guard::check_plain(request.target, host, &self.limits);
         step.end();
-        let answer = checked.ok().and_then(|()| self.proxy.at_hand(target, asked, authorization, fields));
+        let at_hand = |()| self.proxy.at_hand(request.target, asked, authorization, heeded);
+        let answer = checked.ok().and_then(at_hand);
         match &answer {
             Some(answer) => span.answered(answer.status()),
             // Whoever reads it next begins one of his own.
@@ -162,7 +162,7 @@ impl Answers {
         if is_pages { None } else { self.proxy.asked(target) }
     }
 
-    /// A plain request that the proxy passes on for this reason, if it is not to be traced: of a span hyper's way tells.
+    /// A plain request that the proxy passes on for this reason. `None` where requests are traced: spans are hyper's way.
     pub(super) fn passing(&self, request: &Plain<'_>, host: &[u8], reason: Reason) -> Option<Passing> {
         guard::check_plain(request.target, host, &self.limits).ok()?;
         if self.tracer.is_on() { None } else { self.proxy.passing(request, reason) }

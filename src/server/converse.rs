@@ -49,7 +49,7 @@ pub(super) async fn converse<S: Line>(mut stream: Seated<S>, answerer: Answerer,
         if limits.hit_loop || limits.relay_loop {
             match plain::answer(&mut stream, &answerer, &limits).await {
                 Left::Ended => return stream.end(),
-                // One whose hits are unusual does not come back for each of them.
+                // One whose requests only look plain does not come back for each of them.
                 Left::Unread { answered } => returns = answered || !returned,
             }
         }
@@ -65,7 +65,7 @@ pub(super) async fn converse<S: Line>(mut stream: Seated<S>, answerer: Answerer,
     }
 }
 
-/// Gives the stream back where it is to be parked or, if it `returns`, where hits may follow.
+/// Gives the stream back where it is to be parked or, if it `returns`, where plain requests may follow.
 async fn over_http1<S: Line>(
     stream: Seated<S>,
     answerer: Answerer,

@@ -25,7 +25,6 @@ use crate::{
     config::Clients,
     forward::Plain,
     proxy::Passing,
-    trace::Parent,
 };
 
 /// Fields of a request; one with more is left to hyper.
@@ -105,15 +104,13 @@ fn understood(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<Req
 /// The answer to a request, and whether it is the last one.
 fn answer_to(request: &Plain<'_>, answers: &Answers, limits: &Clients) -> Option<(Answer, bool)> {
     let asked = answers.asked(request.target)?;
-    if !(if asked.is_ok() { limits.hit_loop } else { limits.relay_loop }) {
+    let is_wanted = if asked.is_ok() { limits.hit_loop } else { limits.relay_loop };
+    if !is_wanted {
         return None;
     }
     let Sorted { host, authorization, last, heeded } = sorted(request.lines, asked.is_ok())?;
     let answer = match asked {
-        Ok(asked) => {
-            let parent = || Parent::of(request.lines.iter().map(|line| (line.name, line.value)));
-            Answer::Hit(answers.at_hand(request.target, host, asked, authorization?, heeded, parent)?)
-        }
+        Ok(asked) => Answer::Hit(answers.at_hand(request, host, asked, authorization?, heeded)?),
         Err(reason) => Answer::Passing(answers.passing(request, host, reason)?),
     };
     Some((answer, last))

@@ -17,7 +17,7 @@ use super::{
     seated::{Line, Seated},
     written,
 };
-use crate::{body::Body, forward::Passed, proxy::Passing, respond, upstream::PlainBody};
+use crate::{body::Body, forward::Passed, proxy::Passing, upstream::PlainBody};
 
 /// After so much others have their turn, however much there is.
 const TURN_BYTES: usize = 512 * 1024;
@@ -45,8 +45,7 @@ async fn ask<S: Line>(stream: &mut Seated<S>, passing: &Passing) -> Option<Resul
     let mut asking = pin!(passing.pass());
     poll_fn(|context| {
         let Ok(answer) = catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context))) else {
-            passing.proxy().telemetry().panicked();
-            return Poll::Ready(Some(Err(respond::internal())));
+            return Poll::Ready(Some(Err(passing.failed())));
         };
         match answer {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),

@@ -104,7 +104,7 @@ pub(super) struct Seat {
     amid: AtomicBool,
     /// It has not been used for a while.
     spare: AtomicBool,
-    /// The answer to its last request was there when that came.
+    /// Its last request may have been a plain one.
     plain: AtomicBool,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
@@ -224,12 +224,12 @@ impl Seat {
         self.spare.load(Ordering::Acquire) && self.is_unused()
     }
 
-    /// Whether the answer to the request that begins was there when that came.
+    /// Whether the request that begins may be a plain one, though it was read by hyper.
     pub(super) fn note_plain(&self, plain: bool) {
         self.plain.store(plain, Ordering::Relaxed);
     }
 
-    /// Its next request may be one for the hit loop: the answer to the last one was at hand, and it has been written.
+    /// Its next request may be a plain one, as the last one was, whose answer has been written.
     pub(super) fn may_be_plain(&self) -> bool {
         self.plain.load(Ordering::Relaxed) && self.is_unused()
     }
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn hits_may_follow_where_the_last_answer_was_at_hand_and_is_written() {
+    fn plain_requests_may_follow_where_the_last_one_was_and_its_answer_is_written() {
         let room = room();
         let (visit, _) = room.seat.visit();
         room.seat.note_plain(true);
@@ -515,7 +515,7 @@ mod tests {
         room.seat.note_plain(false);
         room.seat.note_amid(false);
         drop(visit);
-        assert!(!room.seat.may_be_plain(), "somebody else was asked");
+        assert!(!room.seat.may_be_plain(), "the last one was not");
     }
 
     #[test]

@@ -167,11 +167,7 @@ impl<S: Line> Seated<S> {
         if ready!(self.poll_something(context)).is_none() {
             return Poll::Ready(None);
         }
-        self.ahead.reserve(AHEAD_BYTES);
-        let read = poll_read_buf(Pin::new(&mut self.inner), context, &mut self.ahead);
-        if self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
-        }
+        let read = self.poll_fill(context);
         if read.is_pending() && self.seat().is_to_leave() {
             return Poll::Ready(None);
         }
@@ -200,15 +196,20 @@ impl<S: Line> Seated<S> {
         if !self.ahead.is_empty() || self.inner.poll_something(context).is_pending() {
             return Poll::Pending;
         }
+        match self.poll_fill(context) {
+            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Reads ahead what there is; 0: the end.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.ahead.reserve(AHEAD_BYTES);
         let read = poll_read_buf(Pin::new(&mut self.inner), context, &mut self.ahead);
         if self.ahead.is_empty() {
             self.ahead = BytesMut::new();
         }
-        match read {
-            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
-            Poll::Ready(_) => Poll::Ready(()),
-        }
+        read
     }
 
     fn follow(&mut self, piece: &[u8]) {

@@ -102,7 +102,7 @@ impl Upstream {
         let Ok(answer) = Deadline::after(limit).within(answer).await else {
             return Err(UpstreamError::Late(limit));
         };
-        let (Read { follows, read, buffer }, head) = answer?;
+        let (Came { follows, bytes, buffer }, head) = answer?;
         let body = PlainBody {
             line: Some(line),
             framing: follows.framing,
@@ -114,14 +114,15 @@ impl Upstream {
             pool: self.pool.clone(),
             place: place.take(),
         };
-        Ok(PlainAnswer { status: follows.status, head, body: body.behind(follows.bytes, read) })
+        Ok(PlainAnswer { status: follows.status, head, body: body.behind(follows.bytes, bytes) })
     }
 }
 
 /// A head, and the bytes that have come with it.
-struct Read {
+struct Came {
     follows: Follows,
-    read: usize,
+    /// Of both.
+    bytes: usize,
     buffer: Buffer,
 }
 
@@ -129,7 +130,7 @@ struct Read {
 async fn head_on<H>(
     line: &mut Line,
     make: &impl Fn(&AnswerHead<'_>) -> H,
-) -> Result<(Read, H), UpstreamError> {
+) -> Result<(Came, H), UpstreamError> {
     let (mut begun, mut filled) = (None, 0);
     poll_fn(|context| {
         loop {
@@ -150,7 +151,7 @@ async fn head_on<H>(
             }
             match head::read(buffer.get(..filled).unwrap_or_default(), make) {
                 Ok(Begins::Whole(follows, head)) => {
-                    return Poll::Ready(Ok((Read { follows, read: filled, buffer }, head)));
+                    return Poll::Ready(Ok((Came { follows, bytes: filled, buffer }, head)));
                 }
                 Ok(Begins::Part { interim }) => {
                     // Whoever never says anything else is late at some time.

@@ -136,8 +136,8 @@ impl Chunks {
         taken
     }
 
-    /// Passes over a trailer's line, or a piece of it. Each ends by a carriage return and a line feed, and nothing else has
-    /// either: else another reader may see another end.
+    /// Passes over a trailer's line, or a piece of it. Each ends by a carriage return and a line feed, and has neither of them
+    /// elsewhere, nor a NUL: else another reader may see another end.
     fn trailer(&mut self, rest: &[u8], begun: bool) -> usize {
         let end = memchr::memchr(b'\n', rest);
         let taken = end.map_or(rest.len(), |end| end + 1);

@@ -77,8 +77,8 @@ pub(super) fn read<H>(
             continue;
         }
         let said = Said::of(head.headers)?;
-        let is_of_old = head.version == Some(0);
-        if said.chunked && is_of_old {
+        let is_http_10 = head.version == Some(0);
+        if said.chunked && is_http_10 {
             return Err(UpstreamError::Unfit("chunks over HTTP/1.0"));
         }
         let bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -92,13 +92,13 @@ pub(super) fn read<H>(
         let answer = AnswerHead {
             status,
             reason: head.reason.unwrap_or_default(),
-            version: if is_of_old { Version::HTTP_10 } else { Version::HTTP_11 },
+            version: if is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 },
             lines: head.headers,
             is_sized: said.length.is_some() && !said.is_unclear && !said.chunked,
             bare,
         };
         let made = make(&answer);
-        let stays = if is_of_old { said.keeps } else { !said.closes } && framing != Framing::Close;
+        let stays = if is_http_10 { said.keeps } else { !said.closes } && framing != Framing::Close;
         return Ok(Begins::Whole(Follows { bytes: begin, status, framing, stays }, made));
     }
 }

@@ -219,3 +219,19 @@ async fn an_answer_that_is_no_http_is_a_502_and_nothing_of_it_comes_through() {
         there.is_closed().await;
     }
 }
+
+#[tokio::test]
+async fn a_304_to_a_plain_request_keeps_the_length_of_its_200() {
+    let answer = "HTTP/1.1 304 Not Modified\r\nDate: today\r\nContent-Length: 9\r\n";
+    let (_, answered) = exchanged("GET /x HTTP/1.1\r\nHost: a.example\r\n", answer).await;
+    assert_eq!(answered.is(304).field("content-length"), Some("9"));
+}
+
+#[tokio::test]
+async fn an_answer_to_a_plain_request_whose_head_is_too_long_is_a_502() {
+    for (bytes, status) in [(60_000, 200), (70_000, 502)] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Long: {}\r\n", "x".repeat(bytes));
+        let (_, answered) = exchanged("GET /x HTTP/1.1\r\nHost: a.example\r\n", &answer).await;
+        answered.is(status);
+    }
+}
