@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+pub use self::followed::Afterwards;
 use self::followed::Followed;
 use crate::upstream::{AnswerBody, BodyError};
 
@@ -41,7 +42,7 @@ impl Body {
     pub fn followed_by(self, work: impl Future<Output = ()> + Send + 'static) -> Self {
         match self {
             Self::Passed(body) if !http_body::Body::is_end_stream(&body) => {
-                Self::Followed(Box::new(Followed::new(body, work)))
+                Self::Followed(Box::new(Followed::new(body, Afterwards::of(work))))
             }
             body => body,
         }

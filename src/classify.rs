@@ -243,7 +243,7 @@ impl Classifier {
                 self.read(uri, fields, body).map_or_else(Class::Forward, Class::Read)
             }
             Method::OPTIONS | Method::TRACE => Class::Forward(Reason::Method),
-            _ => Class::Write(self.write(method, uri)),
+            _ => Class::Write(self.write(method.as_str(), uri.path())),
         }
     }
 
@@ -305,9 +305,14 @@ impl Classifier {
         if let Some(asked) = self.understood.get(target) {
             return Some(Ok(asked));
         }
-        let path = target.starts_with('/').then(|| PathAndQuery::try_from(target).ok())??;
-        // What stands behind a `#` is no part of it.
-        (path.as_str() == target).then(|| self.understand(&path))
+        plain_path(target).map(|path| self.understand(&path))
+    }
+
+    /// What a POST, PUT, PATCH or DELETE may change, whose fields have none of those that rule out a read. `None`: that is
+    /// not clear from its target alone.
+    #[must_use]
+    pub fn written_plainly(&self, method: &str, target: &str) -> Option<Effect> {
+        plain_path(target).map(|path| self.write(method, path.path()))
     }
 
     /// What such a GET reads, with these fields.
@@ -337,10 +342,10 @@ impl Classifier {
         Err(reason)
     }
 
-    fn write(&self, method: &Method, uri: &Uri) -> Effect {
-        let named = |pattern: &WritePattern| pattern.matches(method.as_str(), uri.path());
+    fn write(&self, method: &str, path: &str) -> Effect {
+        let named = |pattern: &WritePattern| pattern.matches(method, path);
         // The upstream may take an odd spelling for any path, one of the partial writes' among them.
-        let partial = self.partial.iter().any(named) || !is_plainly_spelled(uri.path());
+        let partial = self.partial.iter().any(named) || !is_plainly_spelled(path);
         if self.harmless.iter().any(named) {
             return Effect { routes: Vec::new(), partial };
         }
@@ -358,6 +363,13 @@ impl Classifier {
     fn every_route(&self) -> Effect {
         Effect { routes: (0..self.routes.len()).collect(), partial: true }
     }
+}
+
+/// A target that is a path, as it is spelled.
+fn plain_path(target: &str) -> Option<PathAndQuery> {
+    let path = target.starts_with('/').then(|| PathAndQuery::try_from(target).ok())??;
+    // What stands behind a `#` is no part of it.
+    (path.as_str() == target).then_some(path)
 }
 
 /// Whether a request with this field is no read, whatever the field says. `name` may be in any case.

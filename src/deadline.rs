@@ -1,9 +1,14 @@
 //! The one place that gives up waiting. Every await on another machine is under a deadline that its
 //! caller hands in, the wait for a pooled connection included; and who moves bytes must keep a pace.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// A point in time after which an answer is no longer wanted.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +61,59 @@ impl Pace {
         }
         let earned = moved.saturating_mul(1_000) / self.rate;
         (Self::UNHURRIED + Duration::from_millis(earned)).saturating_sub(waited)
+    }
+}
+
+/// Waits for somebody who moves bytes, who must not pause for longer than a limit nor be slower than at his pace. The
+/// clock runs only while he is waited for: whoever is slow himself does not make him late.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    pace: Pace,
+    waited: Duration,
+    moved: u64,
+    /// Armed while he is waited for.
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Who moves bytes did so too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// He paused for longer than this.
+    Idle(Duration),
+    /// He moved something now and then, but too little.
+    Slow,
+}
+
+impl Patience {
+    /// With a pause of `limit` at the most, and this pace.
+    #[must_use]
+    pub fn new(limit: Duration, pace: Pace) -> Self {
+        Self { limit, pace, waited: Duration::ZERO, moved: 0, wait: None }
+    }
+
+    /// He is not waited for any more, and has moved so many bytes.
+    pub fn moved(&mut self, bytes: u64) {
+        self.waited += self.wait.take().map_or(Duration::ZERO, |wait| wait.since.elapsed());
+        self.moved += bytes;
+    }
+
+    /// He is waited for: ready when that is in vain.
+    pub fn poll_spent(&mut self, context: &mut Context<'_>) -> Poll<Spent> {
+        let patience = self.pace.patience(self.waited, self.moved);
+        let limit = self.limit.min(patience);
+        let wait = self.wait.get_or_insert_with(|| Wait {
+            since: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(limit)),
+        });
+        ready!(wait.timer.as_mut().poll(context));
+        Poll::Ready(if patience < self.limit { Spent::Slow } else { Spent::Idle(self.limit) })
     }
 }
 

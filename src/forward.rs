@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::plain::{Passed, Plain};
+pub use self::plain::{Passed, Plain, Sent};
 use crate::{
     body::Body,
     trace::{self, Step},

@@ -62,7 +62,7 @@ pub fn check(
     check_length(uri.path_and_query().map_or("", PathAndQuery::as_str), limits)
 }
 
-/// Whether a GET over HTTP/1.1 may come in that has this one `Host`, if its target is a path.
+/// Whether a request over HTTP/1.1 may come in that has this one `Host`, if its method is common and its target a path.
 ///
 /// # Errors
 /// Why not.

@@ -7,6 +7,7 @@ mod declined;
 pub mod operate;
 mod passing;
 mod read;
+mod uploading;
 mod usable;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,7 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::begun::Begun;
-pub use self::passing::Passing;
+pub use self::{passing::Passing, uploading::Uploading};
 use crate::{
     admit::{Admission, Caller, token},
     body::Body,
@@ -269,7 +270,7 @@ impl Proxy {
         authorization: &[u8],
         mut fields: HeaderMap,
     ) -> Option<Response<Body>> {
-        let begun = Begun::get(target);
+        let begun = Begun::plain(&Method::GET, target);
         let step = trace::step(Step::Classify);
         let read = Classifier::plain_read(asked, &fields)?;
         step.end();
@@ -342,7 +343,8 @@ impl Proxy {
         let (proxy, routes) = (self.clone(), effect.routes.clone());
         let task = self.0.common.tasks.spawn(trace::current().around(async move {
             let answer = proxy.forward(request, Reason::Method, None, &begun).await;
-            if is_refused(&answer, effect.partial) {
+            let by_upstream = matches!(answer.body(), Body::Passed(_));
+            if is_refused(answer.status(), by_upstream, effect.partial) {
                 return answer;
             }
             proxy.void(&effect.routes).await;
@@ -351,13 +353,15 @@ impl Proxy {
         }));
         match task.await {
             Ok(answer) => answer,
-            Err(_) => {
-                // It panicked, perhaps after the request was sent.
-                self.0.common.telemetry.panicked();
-                self.void(&routes).await;
-                respond::internal()
-            }
+            Err(_) => self.failed_write(&routes).await,
         }
+    }
+
+    /// What the client gets where a write has panicked, perhaps after it was sent.
+    async fn failed_write(&self, routes: &[usize]) -> Response<Body> {
+        self.0.common.telemetry.panicked();
+        self.void(routes).await;
+        respond::internal()
     }
 
     /// A write that changed these routes was answered. Where there are other proxies of the same server, all that they
@@ -408,9 +412,7 @@ fn unforwarded(error: &UpstreamError, reason: Reason) -> Response<Body> {
 }
 
 /// Whether the upstream certainly did nothing. Our own 502 and 504 are no word of the upstream's.
-fn is_refused(answer: &Response<Body>, partial: bool) -> bool {
-    let status = answer.status();
-    let by_upstream = matches!(answer.body(), Body::Passed(_));
+fn is_refused(status: StatusCode, by_upstream: bool, partial: bool) -> bool {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => by_upstream,
         StatusCode::REQUEST_TIMEOUT => false,

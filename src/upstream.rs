@@ -35,7 +35,7 @@ pub use self::{
     body::{BodyError, RequestBody},
     broken::Broken,
     connect::UpstreamUnusable,
-    plain::{AnswerHead, PlainAnswer, PlainBody},
+    plain::{AnswerHead, PlainAnswer, PlainBody, Sent, Upload},
     spelling::Spelling,
 };
 use self::{

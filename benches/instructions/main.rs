@@ -28,7 +28,9 @@ use catproxy::classify::{Class, Reason};
 use crate::{
     allocator::Again,
     stage::{LOTS, SELLERS, catalogs},
-    steps::{Step, classify, cut, forward_over_http, hit, hit_over_http, keep_and_cut, project},
+    steps::{
+        Step, classify, cut, forward_over_http, hit, hit_over_http, keep_and_cut, project, upload_over_http,
+    },
 };
 
 #[global_allocator]
@@ -40,7 +42,7 @@ const BEFORE: usize = 50;
 /// What is measured: its name, how often it is done, and how it is prepared for so many times.
 type Case = (&'static str, usize, fn(usize) -> Step);
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     ("classify-sellers", 5000, |_| classify(SELLERS, |class| matches!(class, Class::Read(_)))),
     ("classify-catalogs", 5000, |_| classify(&catalogs(42), |class| matches!(class, Class::Read(_)))),
     ("classify-forward", 5000, |_| classify(LOTS, |class| matches!(class, Class::Forward(Reason::NoRoute)))),
@@ -51,6 +53,7 @@ const CASES: [Case; 10] = [
     ("hit-unchanged", 2000, |times| hit(times, true)),
     ("hit-http", 2000, |_| hit_over_http()),
     ("forward-http", 1000, |_| forward_over_http()),
+    ("upload-http", 1000, |_| upload_over_http()),
 ];
 
 fn main() -> ExitCode {

@@ -93,7 +93,7 @@ pub(crate) fn hit(times: usize, known: bool) -> Step {
 pub(crate) fn hit_over_http() -> Step {
     let upstream = upstream();
     let mut client = Client::of_server_before(upstream.url());
-    let request = plain_text(SELLERS, &fields(&upstream.token("demo")));
+    let request = plain_text("GET", SELLERS, &fields(&upstream.token("demo")));
     let mut ask = move || {
         client.send(&request);
         client.receive().starts_with(OK)
@@ -106,11 +106,23 @@ pub(crate) fn hit_over_http() -> Step {
     })
 }
 
-/// Over such a connection what is of no route, and the answer of an upstream that has this thread in between, too.
+/// Over such a connection what is of no route.
 pub(crate) fn forward_over_http() -> Step {
+    passed_on(plain_text("GET", LOTS, &fields(&"t".repeat(1000))), b"GET /api/Lot?")
+}
+
+/// Over such a connection a write with a body.
+pub(crate) fn upload_over_http() -> Step {
+    let (body, mut fields) = ([b'x'; 1000], fields(&"t".repeat(1000)));
+    fields.insert(header::CONTENT_LENGTH, body.len().into());
+    passed_on([plain_text("POST", LOTS, &fields).as_slice(), &body].concat(), b"POST /api/Lot?")
+}
+
+/// A request that goes to the upstream, and the answer of that, which has this thread in between, too.
+fn passed_on(request: Vec<u8>, line: &'static [u8]) -> Step {
     let door = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut client = Client::of_server_before(&format!("http://{}", door.local_addr().expect("a port")));
-    let (request, answer) = (plain_text(LOTS, &fields(&"t".repeat(1000))), answer_of(1000));
+    let answer = answer_of(1000);
     client.send(&request);
     client.let_work();
     let (mut upstream, _) = door.accept().expect("the request's connection");
@@ -120,7 +132,7 @@ pub(crate) fn forward_over_http() -> Step {
         if !std::mem::take(&mut sent) {
             client.send(&request);
         }
-        let asked = client.received_by(&mut upstream).starts_with(b"GET /api/Lot?");
+        let asked = client.received_by(&mut upstream).starts_with(line);
         upstream.write_all(&answer).expect("an answer is taken");
         asked && client.receive().starts_with(OK)
     })
@@ -130,12 +142,12 @@ pub(crate) fn forward_over_http() -> Step {
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
 /// A request as it is on the wire.
-fn plain_text(target: &str, fields: &HeaderMap) -> Vec<u8> {
+fn plain_text(method: &str, target: &str, fields: &HeaderMap) -> Vec<u8> {
     let lines = fields.iter().map(|(name, value)| {
         let (name, value) = (as_browsers_spell(name.as_str()), value.to_str().expect("text"));
         format!("{name}: {value}\r\n")
     });
-    format!("GET {target} HTTP/1.1\r\n{}\r\n", lines.collect::<String>()).into_bytes()
+    format!("{method} {target} HTTP/1.1\r\n{}\r\n", lines.collect::<String>()).into_bytes()
 }
 
 /// `User-Agent`: what is all in lower case may cost less.

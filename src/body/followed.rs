@@ -1,4 +1,4 @@
-//! A passed body after which something is to be done before the client sees its end.
+//! What is to be done after the upstream's answer and before the client sees its end.
 
 use std::{
     fmt,
@@ -20,12 +20,46 @@ pub struct Followed {
     held: Option<Result<Frame<Bytes>, BodyError>>,
     /// The upstream has said all that it will.
     ended: bool,
-    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    after: Afterwards,
+}
+
+/// Work that is to be done once, by whoever polls it or, where that is dropped before, in a task of its own.
+pub struct Afterwards(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Afterwards {
+    /// This work.
+    #[must_use]
+    pub fn of(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+
+    /// Does it; ready when it is done.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(work) = &mut self.0 {
+            ready!(work.as_mut().poll(context));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Afterwards {
+    fn drop(&mut self) {
+        if let (Some(work), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
+}
+
+impl fmt::Debug for Afterwards {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Afterwards").field("done", &self.0.is_none()).finish()
+    }
 }
 
 impl Followed {
-    pub(super) fn new(body: AnswerBody, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { body, held: None, ended: false, work: Some(Box::pin(work)) }
+    pub(super) fn new(body: AnswerBody, after: Afterwards) -> Self {
+        Self { body, held: None, ended: false, after }
     }
 
     pub(super) fn poll_frame(
@@ -39,28 +73,17 @@ impl Followed {
             }
             self.ended = true;
         }
-        if let Some(work) = &mut self.work {
-            ready!(work.as_mut().poll(context));
-            self.work = None;
-        }
+        ready!(self.after.poll(context));
         Poll::Ready(self.held.take())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.ended && self.work.is_none() && self.held.is_none()
+        self.ended && self.after.0.is_none() && self.held.is_none()
     }
 
     /// Asked before the first piece is sent.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        if let (Some(work), Ok(runtime)) = (self.work.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(work);
-        }
     }
 }
 

@@ -2,23 +2,36 @@
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use tokio::io::AsyncRead;
 
 use super::{Forwarder, hop, via};
-use crate::upstream::{AnswerHead, PlainBody, UpstreamError};
+use crate::{
+    body::Afterwards,
+    upstream::{self, AnswerHead, PlainAnswer, PlainBody, Upload, UpstreamError},
+};
 
 /// Room for what is said beside a request's own lines.
 const OWN_BYTES: usize = 128;
 /// Room for the head of an answer.
 const HEAD_BYTES: usize = 1024;
 
-/// A plain GET, as it came over HTTP/1.1.
+/// A plain request, as it came over HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'r> {
+    /// Its method.
+    pub method: &'r str,
     /// Its path and query.
     pub target: &'r str,
-    /// Its fields, one `Host` among them and nothing that says how it goes on.
+    /// Its fields, one `Host` among them; of those that say how it goes on at most a `Content-Length`.
     pub lines: &'r [httparse::Header<'r>],
 }
+
+/// An upload that was sent as far as the upstream takes it, or has an answer already.
+#[derive(Debug)]
+pub struct Sent(upstream::Sent<ClientHead>);
+
+/// What a client is told of an answer, and whether its body is to come in chunks.
+type ClientHead = (BytesMut, bool);
 
 /// An answer that is passed on.
 #[derive(Debug)]
@@ -29,6 +42,8 @@ pub struct Passed {
     pub in_chunks: bool,
     /// Without its chunks.
     pub body: PlainBody,
+    /// To be done when the body has ended or broken off, before its client hears of that.
+    pub after: Option<Afterwards>,
 }
 
 impl Forwarder {
@@ -43,7 +58,8 @@ impl Forwarder {
     pub fn plain_head(&self, request: &Plain<'_>) -> Vec<u8> {
         let bytes: usize = request.lines.iter().map(|line| line.name.len() + line.value.len() + 4).sum();
         let mut head = Vec::with_capacity(request.target.len() + bytes + OWN_BYTES);
-        head.extend_from_slice(b"GET ");
+        head.extend_from_slice(request.method.as_bytes());
+        head.extend_from_slice(b" ");
         head.extend_from_slice(request.target.as_bytes());
         head.extend_from_slice(b" HTTP/1.1\r\n");
         let host = self.upstream.host();
@@ -71,17 +87,51 @@ impl Forwarder {
         date: impl Fn() -> HeaderValue,
     ) -> Result<(StatusCode, Passed), UpstreamError> {
         let answer = self.upstream.ask(head, |answer| client_head(answer, own, &date)).await?;
-        let (head, in_chunks) = answer.head;
-        Ok((answer.status, Passed { head, in_chunks, body: answer.body }))
+        Ok(Passed::of(answer))
+    }
+
+    /// Sends an upload, whose body `client` sends; returns when all of it is on its way, the upstream takes no more of it, or
+    /// has answered early. Dropping the wait closes the connection to the upstream.
+    ///
+    /// # Errors
+    /// Why there will be no answer.
+    pub async fn upload(
+        &self,
+        upload: &mut Upload,
+        client: &mut (impl AsyncRead + Unpin),
+        own: (&HeaderName, &HeaderValue),
+        date: impl Fn() -> HeaderValue,
+    ) -> Result<Sent, UpstreamError> {
+        self.upstream.upload(upload, client, |answer| client_head(answer, own, &date)).await.map(Sent)
     }
 }
 
-/// What a client is told of an answer, and whether its body is to come in chunks.
+impl Sent {
+    /// Waits for the answer's head, as [`Forwarder::pass_plain`] does.
+    ///
+    /// # Errors
+    /// Why the upstream gave no answer.
+    pub async fn answer(
+        self,
+        own: (&HeaderName, &HeaderValue),
+        date: impl Fn() -> HeaderValue,
+    ) -> Result<(StatusCode, Passed), UpstreamError> {
+        self.0.answer(|answer| client_head(answer, own, &date)).await.map(Passed::of)
+    }
+}
+
+impl Passed {
+    fn of(answer: PlainAnswer<ClientHead>) -> (StatusCode, Self) {
+        let PlainAnswer { status, head: (head, in_chunks), body } = answer;
+        (status, Self { head, in_chunks, body, after: None })
+    }
+}
+
 fn client_head(
     answer: &AnswerHead<'_>,
     own: (&HeaderName, &HeaderValue),
     date: &impl Fn() -> HeaderValue,
-) -> (BytesMut, bool) {
+) -> ClientHead {
     let mut head = BytesMut::with_capacity(HEAD_BYTES);
     head.put_slice(b"HTTP/1.1 ");
     head.put_slice(answer.status.as_str().as_bytes());

@@ -46,10 +46,10 @@ impl Begun {
         Self::noting(|| Line { method: method.clone(), path: shown(target.path()) })
     }
 
-    /// A GET with this target.
-    pub(super) fn get(target: &str) -> Self {
+    /// With a target that is a path and a query.
+    pub(super) fn plain(method: &Method, target: &str) -> Self {
         let path = || target.split('?').next().unwrap_or_default();
-        Self::noting(|| Line { method: Method::GET, path: shown(path()) })
+        Self::noting(|| Line { method: method.clone(), path: shown(path()) })
     }
 
     fn noting(line: impl FnOnce() -> Line) -> Self {

@@ -1,6 +1,6 @@
 //! A plain request that is passed on as bytes, and what is learnt of its answer.
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{Begun, Proxy, Sender, unforwarded};
@@ -10,6 +10,7 @@ use crate::{
     forward::{Passed, Plain},
     respond,
     telemetry::outcome::Outcome,
+    upstream::UpstreamError,
 };
 
 /// More fields than the head of a plain request has, our own among them.
@@ -33,15 +34,43 @@ impl Proxy {
         forwarder.takes_plain().then(|| Passing {
             proxy: self.clone(),
             reason,
-            begun: Begun::get(request.target),
+            begun: Begun::plain(&Method::GET, request.target),
             head: forwarder.plain_head(request),
         })
     }
 
     /// An answer of our own that is not written by hyper, which would say the `Date`.
-    fn dated(&self, mut answer: Response<Body>) -> Response<Body> {
-        answer.headers_mut().insert(header::DATE, respond::date_at(self.0.common.clock.now_ms()));
+    pub(super) fn dated(&self, mut answer: Response<Body>) -> Response<Body> {
+        answer.headers_mut().insert(header::DATE, self.date());
         answer
+    }
+
+    pub(super) fn date(&self) -> HeaderValue {
+        respond::date_at(self.0.common.clock.now_ms())
+    }
+
+    /// What comes of a request with this head that was passed on as bytes, since then and for this reason.
+    pub(super) fn passed(
+        &self,
+        passed: Result<(StatusCode, Passed), UpstreamError>,
+        reason: Reason,
+        head: &[u8],
+        begun: &Begun,
+        sent: Instant,
+    ) -> (StatusCode, Result<Passed, Response<Body>>) {
+        self.note_upstream(sent, passed.as_ref().err());
+        let (status, answer) = match passed {
+            Ok((status, passed)) => {
+                self.heard(|| sender(head), status);
+                (status, Ok(passed))
+            }
+            Err(error) => {
+                let answer = self.dated(unforwarded(&error, reason));
+                (answer.status(), Err(answer))
+            }
+        };
+        self.note(None, Outcome::Forwarded(reason), begun, status);
+        (status, answer)
     }
 }
 
@@ -53,24 +82,10 @@ impl Passing {
     /// What the client gets where the upstream gave no answer.
     pub async fn pass(&self) -> Result<Passed, Response<Body>> {
         let Self { proxy, reason, begun, head } = self;
-        let inner = &proxy.0;
-        let date = || respond::date_at(inner.common.clock.now_ms());
         let (name, value) = respond::forwarded_field(*reason);
         let sent = Instant::now();
-        let passed = inner.forwarder.pass_plain(head, (&name, &value), date).await;
-        proxy.note_upstream(sent, passed.as_ref().err());
-        let (status, answer) = match passed {
-            Ok((status, passed)) => {
-                proxy.heard(|| sender(head), status);
-                (status, Ok(passed))
-            }
-            Err(error) => {
-                let answer = proxy.dated(unforwarded(&error, *reason));
-                (answer.status(), Err(answer))
-            }
-        };
-        proxy.note(None, Outcome::Forwarded(*reason), begun, status);
-        answer
+        let passed = proxy.0.forwarder.pass_plain(head, (&name, &value), || proxy.date()).await;
+        proxy.passed(passed, *reason, head, begun, sent).1
     }
 
     /// What the client gets where [passing it on](Self::pass) has panicked.

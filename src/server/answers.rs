@@ -23,12 +23,12 @@ use crate::{
     config::{Clients, Config},
     forward::Plain,
     guard::{self, Refusal},
-    proxy::{Answering, Passing, Proxy},
+    proxy::{Answering, Passing, Proxy, Uploading},
     respond,
     telemetry::Telemetry,
     trace::{self, Parent, Span, Step, Tracer},
     ui::{self, Ui},
-    upstream::{BodyError, Spelling},
+    upstream::{BodyError, Spelling, Upload},
 };
 
 /// What answers, as of one configuration.
@@ -158,14 +158,33 @@ impl Answers {
     /// What a GET without a body asks the proxy for, or why that passes it on. `None`: it may be the frontend's, or is not
     /// understood by its target alone.
     pub(super) fn asked(&self, target: &str) -> Option<Result<Arc<Asked>, Reason>> {
-        let is_pages = self.ui.is_some() && ui::is_under(target);
-        if is_pages { None } else { self.proxy.asked(target) }
+        if self.may_be_pages(target) { None } else { self.proxy.asked(target) }
+    }
+
+    fn may_be_pages(&self, target: &str) -> bool {
+        self.ui.is_some() && ui::is_under(target)
     }
 
     /// A plain request that the proxy passes on for this reason. `None` where requests are traced: spans are hyper's way.
     pub(super) fn passing(&self, request: &Plain<'_>, host: &[u8], reason: Reason) -> Option<Passing> {
         guard::check_plain(request.target, host, &self.limits).ok()?;
         if self.tracer.is_on() { None } else { self.proxy.passing(request, reason) }
+    }
+
+    /// An upload of so many bytes that the proxy passes on, and what there is of it to be sent. `None`: it may be the
+    /// frontend's, or it is not understood by its target alone, or requests are traced.
+    pub(super) fn uploading(
+        &self,
+        request: &Plain<'_>,
+        host: &[u8],
+        length: u64,
+    ) -> Option<(Uploading, Upload)> {
+        guard::check_plain(request.target, host, &self.limits).ok()?;
+        if self.may_be_pages(request.target) || self.tracer.is_on() {
+            None
+        } else {
+            self.proxy.uploading(request, length)
+        }
     }
 
     fn answer(&self, request: Request<Incoming>, came: Came) -> Answering {

@@ -1,6 +1,6 @@
 //! Plain requests, read and answered without hyper: a GET without a body whose answer is at hand, with a token that is
-//! known already, or one that is passed on whatever its fields say. Whatever else comes is left unread for hyper, which
-//! reads it from its first byte; so nothing that is unusual is judged here.
+//! known already, or one that is passed on whatever its fields say; or an upload whose length is known. Whatever else comes
+//! is left unread for hyper, which reads it from its first byte; so nothing that is unusual is judged here.
 //!
 //! It is only another reader and writer: what a request is, and what it may have, is decided where it is decided for
 //! all. Nothing is kept between two requests: a connection that waits has no buffer.
@@ -8,6 +8,7 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
@@ -21,18 +22,22 @@ use super::{
 };
 use crate::{
     body::Body,
-    classify::{HEEDED, rules_out_a_read},
+    classify::{Asked, HEEDED, Reason, rules_out_a_read},
     config::Clients,
     forward::Plain,
-    proxy::Passing,
+    proxy::{Passing, Uploading},
+    upstream::Upload,
 };
 
 /// Fields of a request; one with more is left to hyper.
 const FIELDS: usize = 32;
 /// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper, as those are by which
 /// a request is never a read. All that are not heeded either say nothing of a hit.
-const LEFT: [HeaderName; 5] =
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
+const LEFT: [HeaderName; 4] = [header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
+/// Those that have a body.
+const UPLOADS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
+/// A longer length says nothing that there is.
+const LENGTH_DIGITS: usize = 18;
 
 /// Why no more requests are answered here.
 pub(super) enum Left {
@@ -52,9 +57,9 @@ pub(super) async fn answer<S: Line>(stream: &mut Seated<S>, answerer: &Answerer,
         let Some(request) = understood(stream.ahead(), answerer, limits) else {
             return Left::Unread { answered };
         };
-        stream.take_head(request.bytes);
+        stream.take_head(request.bytes, matches!(request.answer, Answer::Uploading(_)));
         // Until its answer is written.
-        let (_visit, _) = answerer.seat.visit();
+        let (visit, _) = answerer.seat.visit();
         let is_last = || request.last || answerer.seat.verdict() >= Verdict::Leave;
         let last = match request.answer {
             Answer::Hit(answer) => {
@@ -63,6 +68,7 @@ pub(super) async fn answer<S: Line>(stream: &mut Seated<S>, answerer: &Answerer,
             }
             // Boxed: a connection that waits for its next request has no room for it.
             Answer::Passing(passing) => Box::pin(relay::relay(stream, passing, is_last)).await,
+            Answer::Uploading(upload) => Box::pin(relay::upload(stream, *upload, visit, is_last)).await,
         };
         match last {
             Some(false) => answered = true,
@@ -84,6 +90,8 @@ enum Answer {
     Hit(Response<Body>),
     /// The upstream's.
     Passing(Passing),
+    /// The upstream's, behind a body. Boxed: others need no room for it.
+    Uploading(Box<(Uploading, Upload)>),
 }
 
 /// The request at the beginning of these bytes.
@@ -91,27 +99,45 @@ fn understood(bytes: &[u8], answerer: &Answerer, limits: &Clients) -> Option<Req
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut head = httparse::Request::new(fields.get_mut(..limits.head_fields.min(FIELDS))?);
     let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else { return None };
-    if head.method != Some("GET") || head.version != Some(1) || length > limits.head_bytes {
+    if head.version != Some(1) || length > limits.head_bytes {
         return None;
     }
-    let (request, answers) = (Plain { target: head.path?, lines: head.headers }, answerer.office.load());
+    let request = Plain { method: head.method?, target: head.path?, lines: head.headers };
+    let answers = answerer.office.load();
     // Where it panics, whoever reads it next counts that.
     let answered = catch_unwind(AssertUnwindSafe(|| answer_to(&request, &answers, limits)));
     let (answer, last) = answered.ok()??;
     Some(Request { bytes: length, last, answer })
 }
 
-/// The answer to a request, and whether it is the last one.
+/// What a plain request is, by its first line.
+enum Kind {
+    Read(Arc<Asked>),
+    /// A GET that is passed on for this reason.
+    Passed(Reason),
+    Upload,
+}
+
+/// The answer to a request, and whether that is the last one.
 fn answer_to(request: &Plain<'_>, answers: &Answers, limits: &Clients) -> Option<(Answer, bool)> {
-    let asked = answers.asked(request.target)?;
-    let is_wanted = if asked.is_ok() { limits.hit_loop } else { limits.relay_loop };
+    let kind = match request.method {
+        "GET" => answers.asked(request.target)?.map_or_else(Kind::Passed, Kind::Read),
+        method if UPLOADS.contains(&method) => Kind::Upload,
+        _ => return None,
+    };
+    let is_read = matches!(kind, Kind::Read(_));
+    let is_wanted = if is_read { limits.hit_loop } else { limits.relay_loop };
     if !is_wanted {
         return None;
     }
-    let Sorted { host, authorization, last, heeded } = sorted(request.lines, asked.is_ok())?;
-    let answer = match asked {
-        Ok(asked) => Answer::Hit(answers.at_hand(request, host, asked, authorization?, heeded)?),
-        Err(reason) => Answer::Passing(answers.passing(request, host, reason)?),
+    let Sorted { host, authorization, length, last, heeded } = sorted(request.lines, is_read)?;
+    let answer = match (kind, length) {
+        (Kind::Read(asked), None) => {
+            Answer::Hit(answers.at_hand(request, host, asked, authorization?, heeded)?)
+        }
+        (Kind::Passed(reason), None) => Answer::Passing(answers.passing(request, host, reason)?),
+        (Kind::Upload, Some(length)) => Answer::Uploading(answers.uploading(request, host, length)?.into()),
+        _ => return None,
     };
     Some((answer, last))
 }
@@ -122,6 +148,8 @@ struct Sorted<'b> {
     host: &'b [u8],
     /// The one `Authorization`, which is long and needs no second look.
     authorization: Option<&'b [u8]>,
+    /// The one `Content-Length`.
+    length: Option<u64>,
     /// `Connection: close`
     last: bool,
     /// Those by which a hit is found, where that is to be.
@@ -129,7 +157,7 @@ struct Sorted<'b> {
 }
 
 fn sorted<'b>(lines: &[httparse::Header<'b>], is_read: bool) -> Option<Sorted<'b>> {
-    let (mut host, mut authorization, mut last) = (None, None, false);
+    let (mut host, mut authorization, mut length, mut last) = (None, None, None, false);
     // Room for an answer's.
     let mut heeded = if is_read { HeaderMap::with_capacity(12) } else { HeaderMap::new() };
     for line in lines {
@@ -146,6 +174,10 @@ fn sorted<'b>(lines: &[httparse::Header<'b>], is_read: bool) -> Option<Sorted<'b
             if authorization.replace(line.value).is_some() {
                 return None;
             }
+        } else if is(&header::CONTENT_LENGTH) {
+            if length.replace(length_of(line.value)?).is_some() {
+                return None;
+            }
         } else if is(&header::CONNECTION) {
             match line.value {
                 close if close.eq_ignore_ascii_case(b"close") => last = true,
@@ -156,5 +188,11 @@ fn sorted<'b>(lines: &[httparse::Header<'b>], is_read: bool) -> Option<Sorted<'b
             return None;
         }
     }
-    Some(Sorted { host: host?, authorization, last, heeded })
+    Some(Sorted { host: host?, authorization, length, last, heeded })
+}
+
+/// A length that is a number and nothing else.
+fn length_of(value: &[u8]) -> Option<u64> {
+    let is_number = value.len() <= LENGTH_DIGITS && value.iter().all(u8::is_ascii_digit);
+    if is_number { str::from_utf8(value).ok()?.parse().ok() } else { None }
 }

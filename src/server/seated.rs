@@ -115,9 +115,9 @@ impl<S: Line> Seated<S> {
         }
     }
 
-    /// Takes these many bytes off it, which are one whole head that has been understood.
-    pub(super) fn take_head(&mut self, bytes: usize) {
-        if self.followed == 0 && self.heads.are_between() {
+    /// Takes these many bytes off it, which are one whole head that has been understood; whether a body is behind it.
+    pub(super) fn take_head(&mut self, bytes: usize, has_body: bool) {
+        if !has_body && self.followed == 0 && self.heads.are_between() {
             self.heads.pass_over();
         } else {
             self.follow_ahead(bytes);

@@ -1,20 +1,19 @@
 //! Bodies on their way: streamed piece by piece, never gathered, each under a deadline between two pieces.
 
 use std::{
-    future::Future as _,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::{broken::Broken, spelling::Spelling};
-use crate::deadline::Pace;
+use crate::deadline::{Pace, Patience, Spent};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -30,28 +29,25 @@ pub enum BodyError {
     Slow,
 }
 
-/// A body that must not pause for longer than a limit, nor come more slowly than at its pace. The clock runs only
-/// while somebody waits for the next piece: a reader that is slow itself does not make the sender late.
+impl From<Spent> for BodyError {
+    fn from(spent: Spent) -> Self {
+        match spent {
+            Spent::Idle(limit) => Self::Idle(limit),
+            Spent::Slow => Self::Slow,
+        }
+    }
+}
+
+/// A body whose sender is waited for with [`Patience`].
 #[derive(Debug)]
 pub(super) struct Timed<B> {
     pub(super) inner: B,
-    limit: Duration,
-    pace: Pace,
-    waited: Duration,
-    moved: u64,
-    /// Armed while a piece is waited for.
-    wait: Option<Wait>,
-}
-
-#[derive(Debug)]
-struct Wait {
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
+    patience: Patience,
 }
 
 impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Timed<B> {
     pub(super) fn new(inner: B, limit: Duration, pace: Pace) -> Self {
-        Self { inner, limit, pace, waited: Duration::ZERO, moved: 0, wait: None }
+        Self { inner, patience: Patience::new(limit, pace) }
     }
 
     pub(super) fn poll(
@@ -59,21 +55,11 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Timed<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            self.waited += self.wait.take().map_or(Duration::ZERO, |wait| wait.since.elapsed());
-            if let Some(Ok(frame)) = &frame {
-                self.moved += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
-            }
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            self.patience.moved(data.map_or(0, |bytes| bytes.len() as u64));
             return Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::Broken(error.into()))));
         }
-        let patience = self.pace.patience(self.waited, self.moved);
-        let limit = self.limit.min(patience);
-        let wait = self.wait.get_or_insert_with(|| Wait {
-            since: Instant::now(),
-            timer: Box::pin(tokio::time::sleep(limit)),
-        });
-        ready!(wait.timer.as_mut().poll(context));
-        let slow = patience < self.limit;
-        Poll::Ready(Some(Err(if slow { BodyError::Slow } else { BodyError::Idle(self.limit) })))
+        self.patience.poll_spent(context).map(|spent| Some(Err(spent.into())))
     }
 }
 

@@ -11,4 +11,5 @@ mod spelling;
 mod targets;
 pub(crate) mod tls;
 mod upgrades;
+mod uploads;
 pub(crate) mod wire;

@@ -127,55 +127,6 @@ async fn who_cannot_be_served_is_not_told_to_send() {
 }
 
 #[tokio::test]
-async fn an_early_answer_comes_while_the_upload_goes_on() {
-    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
-    let mut client =
-        Wire::saying(&proxy, "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\nfirst").await;
-    let mut there = upstream.accept().await;
-    there.head().await;
-    assert_eq!(there.exactly(5).await, "first");
-    there.say(OK).await;
-    assert_eq!(client.message().await.1, "ok");
-    client.say("again").await;
-    assert_eq!(there.exactly(5).await, "again");
-    // Both lines are at the end of a message: they go on.
-    client.say(GET).await;
-    upstream.accept().await.head().await;
-}
-
-/// Many clients say all that they have to say before they read.
-#[tokio::test]
-async fn an_upload_goes_on_also_where_its_client_reads_nothing_of_an_early_answer() {
-    const LARGE: usize = 24 << 20;
-    for method in ["POST", "GET"] {
-        let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
-        let head = format!("{method} /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: {LARGE}\r\n\r\n");
-        let mut client = Wire::saying(&proxy, head).await;
-        let mut there = upstream.accept().await;
-        there.head().await;
-        there.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", usize::MAX >> 8)).await;
-        let upload = async { client.say("x".repeat(LARGE)).await };
-        let arrives = there.while_pouring(async |there| there.exactly(LARGE).await);
-        let ((), arrived) = tokio::join!(upload, arrives);
-        assert_eq!(arrived.len(), LARGE);
-    }
-}
-
-#[tokio::test]
-async fn an_upload_that_is_refused_early_is_answered_with_the_refusal() {
-    let (upstream, proxy) = RawUpstream::behind(Setup::new()).await;
-    let mut client =
-        Wire::saying(&proxy, "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n").await;
-    let mut there = upstream.accept().await;
-    there.head().await;
-    there.say("HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig").await;
-    drop(there);
-    client.say_if_heard(vec![b'x'; 100_000]).await;
-    let (answered, body) = client.message().await;
-    assert_eq!((answered.line(), body.as_str()), ("HTTP/1.1 413 Too Much", "big"));
-}
-
-#[tokio::test]
 async fn answers_without_a_body_end_with_their_head() {
     for (request, answer, length) in [
         ("HEAD", "200 OK\r\nContent-Length: 1234", Some("1234")),
@@ -276,46 +227,6 @@ fn short() -> Setup {
         config.upstream.head_timeout = Duration::from_millis(300);
         config.clients.stall_timeout = Duration::from_millis(600);
     })
-}
-
-#[tokio::test]
-async fn a_client_that_pauses_its_upload_is_told_408() {
-    let (upstream, proxy) = RawUpstream::behind(short()).await;
-    let mut client =
-        Wire::saying(&proxy, "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\nfirst").await;
-    let mut there = upstream.accept().await;
-    there.head().await;
-    let (answered, body) = client.message().await;
-    assert_eq!(answered.is(408).field("content-type"), Some("application/problem+json"));
-    assert!(body.contains("408"), "{body}");
-    assert_eq!(there.rest().await, "first");
-}
-
-#[tokio::test]
-async fn an_upload_may_take_longer_than_any_deadline_as_long_as_it_goes_on() {
-    let (upstream, proxy) = RawUpstream::behind(short()).await;
-    let mut client =
-        Wire::saying(&proxy, "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\n").await;
-    let mut there = upstream.accept().await;
-    there.head().await;
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        client.say("x").await;
-    }
-    assert_eq!(there.exactly(10).await, "xxxxxxxxxx");
-    there.say(OK).await;
-    client.head().await.is(200);
-}
-
-#[tokio::test]
-async fn an_upstream_that_takes_no_more_of_an_upload_is_too_slow() {
-    let (upstream, proxy) = RawUpstream::behind(short()).await;
-    let mut client =
-        Wire::saying(&proxy, "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000000\r\n\r\n")
-            .await;
-    let mut there = upstream.accept().await;
-    there.head().await;
-    client.while_pouring(async |client| client.head().await).await.is(504);
 }
 
 #[tokio::test]

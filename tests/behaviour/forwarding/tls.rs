@@ -1,10 +1,11 @@
 //! An upstream behind TLS is believed only with a certificate of an authority that is trusted.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::wire::{RawUpstream, Wire};
 use crate::{
     authority::Authority,
     support::{Bench, Door, Setup},
@@ -69,6 +70,33 @@ async fn an_upstream_of_the_trusted_authority_is_reached_and_its_connection_kept
     assert_eq!(large.is(200).body.len(), 3_000_000);
     assert_eq!(bench.upstream.connections(), 1);
     assert_eq!(bench.upstream.calls()[0].header("host"), Some(terminator.to_string().as_str()));
+}
+
+/// A piece that was taken into the session goes on its way though nothing comes behind it.
+#[tokio::test]
+async fn an_upload_that_pauses_has_arrived_as_far_as_it_was_sent() {
+    let (upstream, authority) = (RawUpstream::start().await, Authority::new());
+    let terminator = authority.terminate("127.0.0.1", upstream.address).await;
+    let proxy = authority.trusted_in_front_of(terminator).await;
+    // Of all these some end where the system has no more room for a while.
+    for bytes in (1..=16).map(|step| step * 1_000_000) {
+        let head = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", bytes + 1);
+        let mut client = Wire::saying(&proxy, head).await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        {
+            let mut said = pin!(client.say("x".repeat(bytes)));
+            let taken_at_once = tokio::time::timeout(Duration::from_millis(100), &mut said).await.is_ok();
+            let all_said = async {
+                if !taken_at_once {
+                    said.await;
+                }
+            };
+            tokio::join!(all_said, there.exactly(bytes));
+        }
+        client.say("y").await;
+        assert_eq!(there.exactly(1).await, "y", "behind {bytes}");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,11 @@ use crate::{forwarding::wire::Wire, support::Door};
 /// What comes behind a case, if the upstream's connection is still good, and ends the client's.
 const AFTER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nafter";
 
+/// What is asked, and what an upload brings.
+const ASKED: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+const UPLOADED: &str = "hello";
+
 /// An answer's bytes, and whether the upstream closes the connection behind them.
 struct Case {
     name: String,
@@ -260,6 +265,9 @@ async fn answer(mut stream: TcpStream, cases: Arc<Vec<Case>>) -> Option<()> {
             head.push(stream.read_u8().await.ok()?);
         }
         let head = String::from_utf8_lossy(&head).into_owned();
+        if head.starts_with("POST") {
+            stream.read_exact(&mut [0; UPLOADED.len()]).await.ok()?;
+        }
         let place: Option<usize> = head.split(' ').nth(1)?.trim_start_matches('/').parse().ok();
         let (bytes, closes) = match place.and_then(|place| cases.get(place)) {
             Some(case) => (case.bytes.as_slice(), case.closes),
@@ -275,11 +283,10 @@ async fn answer(mut stream: TcpStream, cases: Arc<Vec<Case>>) -> Option<()> {
     }
 }
 
-/// What a client hears of the case at this place, and behind it.
-async fn heard(proxy: &Door, place: usize) -> String {
-    let requests = format!(
-        "GET /{place} HTTP/1.1\r\nHost: a\r\n\r\nGET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    );
+/// What a client that asks so hears of the case at this place, and behind it.
+async fn heard(proxy: &Door, asked: &str, place: usize) -> String {
+    let request = asked.replacen(" / ", &format!(" /{place} "), 1);
+    let requests = request + "GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let mut client = Wire::saying(proxy, requests).await;
     let heard = timeout(Duration::from_secs(10), client.rest()).await;
     heard.map_or_else(|_| HANGS.to_owned(), |heard| unframed(&heard))
@@ -320,12 +327,21 @@ fn unchunked(mut rest: &str) -> (String, &str) {
 
 #[tokio::test]
 async fn whatever_is_answered_to_a_plain_request_is_passed_on_alike() {
+    is_passed_on_alike(ASKED).await;
+}
+
+#[tokio::test]
+async fn whatever_is_answered_to_an_upload_is_passed_on_alike() {
+    is_passed_on_alike(UPLOAD).await;
+}
+
+async fn is_passed_on_alike(asked: &str) {
     let cases = Arc::new(all());
     let url = upstream(Arc::clone(&cases)).await;
     let ((relay, _), (hyper, _)) = (lasting(true).proxy(&url).await, lasting(false).proxy(&url).await);
     let mut flaws = Vec::new();
     for (place, case) in cases.iter().enumerate() {
-        let [by_relay, by_hyper] = [heard(&relay, place).await, heard(&hyper, place).await];
+        let [by_relay, by_hyper] = [heard(&relay, asked, place).await, heard(&hyper, asked, place).await];
         if by_relay != by_hyper || by_relay == HANGS {
             flaws.push(format!("{}:\n--- relay\n{by_relay}\n--- hyper\n{by_hyper}", case.name));
         }

@@ -4,6 +4,8 @@
 pub(super) const LIST: &str = "/api/Seller?PageNumber=1&PageSize=1";
 /// An answer that is passed on, with a body.
 pub(super) const PASSED: &str = "/_fake/bytes/5?PageNumber=1&PageSize=1";
+/// Where an upload goes: it is answered when all of it has come.
+const UPLOADED: &str = "/_fake/echo?PageNumber=1&PageSize=1";
 /// A request that is forwarded and changes nothing.
 pub(super) const FORWARDED: &str = "GET /_fake/status/204 HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -22,6 +24,81 @@ pub(super) type Case = (String, Vec<u8>);
 pub(super) fn all(tokens: &Tokens, target: &'static str) -> Vec<Case> {
     let say = Say { tokens, target };
     [say.lines(), say.fields(), say.hosts(), say.credentials(), say.sizes(), say.several()].concat()
+}
+
+/// What may come in place of an upload.
+pub(super) fn uploads(tokens: &Tokens) -> Vec<Case> {
+    let with_bodies = all(tokens, UPLOADED).into_iter().filter_map(with_body);
+    with_bodies.chain(bodies().into_iter().map(|(name, text)| (name, text.into_bytes()))).collect()
+}
+
+/// The same as an upload, where it has an end.
+fn with_body((name, words): Case) -> Option<Case> {
+    let end = words.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let (head, behind) = words.split_at(end);
+    let (line, head) = head.strip_prefix(b"GET ").map_or((&b""[..], head), |rest| (b"POST ", rest));
+    Some((
+        format!("{name} with a body"),
+        [line, head, b"\r\nContent-Length: 5\r\n\r\nhello", &behind[4..]].concat(),
+    ))
+}
+
+/// Uploads as they are said, well or not.
+fn bodies() -> Vec<(String, String)> {
+    let methods = ["POST", "PUT", "PATCH", "DELETE", "post", "Post", "QUERY", "OPTIONS"];
+    let methods =
+        methods.map(|method| format!("{method} {UPLOADED} HTTP/1.1\r\nHost: a\r\nContent-Length: 5"));
+    let lengths = [
+        "05",
+        "5 ",
+        "\t5\t",
+        "+5",
+        "-5",
+        "5,5",
+        "5, 5",
+        "5;",
+        "0x5",
+        "5.0",
+        "five",
+        "",
+        "0",
+        "4",
+        "000000000000000000000000000005",
+        "18446744073709551621",
+        "5\r\nContent-Length: 5",
+        "5\r\nContent-Length: 6",
+        "5\r\nContent-Length:",
+        "5\r\nTransfer-Encoding: chunked",
+        "5\r\nTransfer-Encoding: identity",
+        "5\r\nContent_Length: 3",
+        "5\r\nX-HTTP-Method-Override: GET",
+        "5\r\nIf-Match: *",
+        "5\r\nExpect: 100-continue",
+        "5\r\nTrailer: X-One",
+        "5\r\nContent-Encoding: gzip",
+        "5\r\nConnection: content-length",
+    ];
+    let lengths =
+        lengths.map(|length| format!("POST {UPLOADED} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}"));
+    let names = lengths.iter().chain(&methods);
+    let all = names.map(|head| (head.replace("\r\n", " "), format!("{head}\r\n\r\nhello")));
+    all.chain([several_uploads(), one_like_a_head()]).collect()
+}
+
+/// One behind the other, in one piece.
+fn several_uploads() -> (String, String) {
+    let upload = format!("POST {UPLOADED} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    let read = format!("GET {PASSED} HTTP/1.1\r\nHost: a\r\n\r\n");
+    ("several uploads".to_owned(), [upload.as_str(), &upload, &read, &upload, FORWARDED, &upload].concat())
+}
+
+/// A body that would be refused as a head, before a request that hyper reads.
+fn one_like_a_head() -> (String, String) {
+    let body = "GET / HTTP/1.1\r\nhOsT: b\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let upload =
+        format!("POST {UPLOADED} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let read = format!("HEAD {PASSED} HTTP/1.1\r\nhOST: a\r\nx-oDD: 1\r\n\r\n");
+    ("a body like a head".to_owned(), upload + &read)
 }
 
 struct Say<'t> {
