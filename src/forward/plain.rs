@@ -90,19 +90,20 @@ impl Forwarder {
         Ok(Passed::of(answer))
     }
 
-    /// Sends an upload, whose body `client` sends; returns when all of it is on its way, the upstream takes no more of it, or
+    /// Sends an upload, whose head this is and whose body `client` sends; returns when all of it is on its way, the upstream takes no more of it, or
     /// has answered early. Dropping the wait closes the connection to the upstream.
     ///
     /// # Errors
     /// Why there will be no answer.
     pub async fn upload(
         &self,
+        head: &[u8],
         upload: &mut Upload,
         client: &mut (impl AsyncRead + Unpin),
         own: (&HeaderName, &HeaderValue),
         date: impl Fn() -> HeaderValue,
     ) -> Result<Sent, UpstreamError> {
-        self.upstream.upload(upload, client, |answer| client_head(answer, own, &date)).await.map(Sent)
+        self.upstream.upload(head, upload, client, |answer| client_head(answer, own, &date)).await.map(Sent)
     }
 }
 

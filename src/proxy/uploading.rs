@@ -1,5 +1,5 @@
 //! An upload that is passed on as bytes. It is a write: before the first byte of its answer goes out, what it may have
-//! changed is void, and again before the last one.
+//! changed is void, and again before the last one where that came later.
 
 use std::future::Future;
 
@@ -55,7 +55,8 @@ impl Uploading {
         client: &mut (impl AsyncRead + Unpin),
     ) -> Result<Sent, UpstreamError> {
         let (name, value) = respond::forwarded_field(Reason::Method);
-        self.proxy.0.forwarder.upload(upload, client, (&name, &value), || self.proxy.date()).await
+        let (forwarder, own) = (&self.proxy.0.forwarder, (&name, &value));
+        forwarder.upload(&self.head, upload, client, own, || self.proxy.date()).await
     }
 
     /// Waits for the answer's head, in a task of its own: a client that leaves does not cancel its write.
@@ -95,7 +96,7 @@ impl Uploading {
             return answer;
         }
         proxy.void(&effect.routes).await;
-        // An upstream may say how it will go before it is done: what was filled meanwhile is void, too.
+        // An upstream may say how it will go before it is done: what was filled until its answer's end is void, too.
         answer.map(|mut passed| {
             if !passed.body.has_ended() {
                 passed.after = Some(Afterwards::of(async move { proxy.void(&effect.routes).await }));

@@ -116,7 +116,13 @@ impl Future for Visiting {
 
 /// Whether a request is plain, unless its fields say otherwise.
 fn may_be_plain(request: &Request<Incoming>) -> bool {
-    *request.method() == Method::GET && request.body().is_end_stream()
+    match *request.method() {
+        Method::GET => request.body().is_end_stream(),
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+            request.headers().contains_key(header::CONTENT_LENGTH)
+        }
+        _ => false,
+    }
 }
 
 fn failed(telemetry: &Telemetry) -> Response<Body> {

@@ -59,8 +59,8 @@ pub(super) async fn answer<S: Line>(stream: &mut Seated<S>, answerer: &Answerer,
         };
         stream.take_head(request.bytes, matches!(request.answer, Answer::Uploading(_)));
         // Until its answer is written.
-        let (visit, _) = answerer.seat.visit();
-        let is_last = || request.last || answerer.seat.verdict() >= Verdict::Leave;
+        let (visit, clear) = answerer.seat.visit();
+        let is_last = || request.last || !clear || answerer.seat.verdict() >= Verdict::Leave;
         let last = match request.answer {
             Answer::Hit(answer) => {
                 let last = is_last();

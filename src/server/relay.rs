@@ -68,8 +68,10 @@ pub(super) async fn upload<S: Line>(
     };
     if answer.is_err() {
         upload.give_up();
+        // What has come already is no reason to close the connection.
+        let _ = poll_fn(|context| Poll::Ready(upload.poll_rest(stream, context))).await;
     }
-    // What is thrown away is not worth waiting for the end of it.
+    // Behind what is thrown away nothing is waited for.
     let last = is_last() || upload.is_in_vain() && !upload.is_read();
     let body = match answer {
         Ok(answer) => Some(pass(stream, answer, Some(&mut upload), last).await?),
@@ -169,7 +171,6 @@ async fn pass<S: Line>(
     // The head does not wait for a piece.
     answer.frame();
     poll_fn(|context| answer.poll(stream, context)).await.ok()?;
-    stream.sent().await.ok()?;
     Some(answer.body)
 }
 
@@ -196,8 +197,8 @@ struct Gone;
 
 impl Answer<'_> {
     fn poll<S: Line>(&mut self, stream: &mut Seated<S>, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        if let Poll::Ready(Err(gone)) = self.poll_upload(stream, context) {
-            return Poll::Ready(Err(gone));
+        if let Poll::Ready(Err(_)) = self.poll_upload(stream, context) {
+            (self.gone, self.is_framed) = (true, false);
         }
         loop {
             if !self.is_framed {
@@ -212,7 +213,8 @@ impl Answer<'_> {
             }
             ready!(self.poll_write(stream, context))?;
             if self.body.has_ended() {
-                return Poll::Ready(Ok(()));
+                // An upload beside it goes on while its client takes the end.
+                return if S::BUFFERS { self.poll_flush(stream, context) } else { Poll::Ready(Ok(())) };
             }
             self.is_framed = false;
         }
@@ -229,6 +231,14 @@ impl Answer<'_> {
             self.upload = None;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush<S: Line>(
+        &self,
+        stream: &mut Seated<S>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        Pin::new(stream).poll_flush(context).map_err(|_| Gone)
     }
 
     fn poll_after(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -260,7 +270,7 @@ impl Answer<'_> {
         }
         self.moved = 0;
         // What was taken of the last piece may wait there still, and nobody else sends it on its way.
-        if S::BUFFERS && matches!(Pin::new(&mut *stream).poll_flush(context), Poll::Ready(Err(_))) {
+        if S::BUFFERS && matches!(self.poll_flush(stream, context), Poll::Ready(Err(_))) {
             return Poll::Ready(Err(Gone));
         }
         self.poll_left(stream, context).map(|()| Err(Gone))

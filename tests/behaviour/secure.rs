@@ -12,7 +12,7 @@ use fake_abconnect::Matching;
 use rustix::process::Signal;
 use rustls::{ProtocolVersion, version};
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::{net::TcpSocket, time::sleep};
 
 use self::client::{Client, Guest};
 use crate::{
@@ -475,5 +475,32 @@ async fn an_answer_that_pauses_has_come_as_far_as_it_was_passed_on() {
         let (mut there, ()) = tokio::join!(said, heard);
         there.say("y").await;
         assert_eq!(client.rest().await, "y", "behind {bytes}");
+    }
+}
+
+/// Of an answer that is written while its upload goes on the end waits in the session for a client that says all before it
+/// listens: that one is heard meanwhile.
+#[tokio::test]
+async fn an_upload_goes_on_while_the_end_of_an_early_answer_waits() {
+    const BODY: usize = 3_000_000;
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let files = authority.certify(NAME).write(folder.path());
+    let (upstream, proxy) =
+        RawUpstream::behind(Setup::new().config(move |config| config.tls = Some(files))).await;
+    let guest = Client::of(authority.client(&["http/1.1"]), proxy.address);
+    // One of these sizes is just more than the system takes for a client that reads nothing.
+    for answer in (1..=24).map(|step| step * 24_000) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("room to read");
+        socket.set_send_buffer_size(64 * 1024).expect("room to write");
+        let mut client = Wire::of(guest.connect_on(socket).await.expect("a handshake"));
+        client.say(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n")).await;
+        let mut there = upstream.accept().await;
+        there.head().await;
+        there.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {answer}\r\n\r\n")).await;
+        there.say("y".repeat(answer)).await;
+        let body = "x".repeat(BODY);
+        tokio::join!(client.say(&body), there.exactly(BODY));
+        assert_eq!(client.message().await.1.len(), answer);
     }
 }

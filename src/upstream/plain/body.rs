@@ -20,7 +20,8 @@ use super::{
 use crate::deadline::{Pace, Patience};
 
 /// The body of an answer to a plain request, read piece by piece: the next one comes when all of the last was
-/// [consumed](Self::consume). Read to its end, its connection waits for another request; dropped before, it is closed.
+/// [consumed](Self::consume). Read to its end, its connection waits for another request where it takes one; dropped before,
+/// it is closed.
 pub struct PlainBody {
     /// `None` once nobody needs it any more.
     line: Option<Line>,
@@ -29,7 +30,7 @@ pub struct PlainBody {
     ended: bool,
     /// The connection takes another request.
     stays: bool,
-    /// Something of the request is still to be sent; then its connection takes no other one.
+    /// Something of the request may still be to be sent.
     uploading: bool,
     /// `None` while there is nothing in it.
     buffer: Option<Buffer>,
@@ -42,11 +43,11 @@ pub struct PlainBody {
 }
 
 impl PlainBody {
-    /// Behind the head that came on this connection. It must not pause for longer than `limit`. `uploading`: not all of the
-    /// request has been sent.
+    /// Behind the head that came on this connection. It must not pause for longer than `limit`. `early`: not all of the request
+    /// had been sent. Who answers then may take what follows for another request, so the connection carries none.
     pub(super) fn of(
         came: Came,
-        uploading: bool,
+        early: bool,
         line: Line,
         limit: Duration,
         pool: Pool,
@@ -57,8 +58,8 @@ impl PlainBody {
             line: Some(line),
             framing: follows.framing,
             ended: false,
-            stays: follows.stays,
-            uploading,
+            stays: follows.stays && !early,
+            uploading: early,
             buffer: Some(buffer),
             data: 0..0,
             patience: Patience::new(limit, Pace::of(0)),
@@ -140,13 +141,19 @@ impl PlainBody {
             None => {}
         }
         if upload.is_in_vain() {
+            self.let_go();
             ready!(upload.poll_rest(client, context))?;
         }
-        self.uploading = upload.is_in_vain();
+        self.let_go();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing of the request is to be sent any more.
+    fn let_go(&mut self) {
+        self.uploading = false;
         if self.ended {
             self.line = None;
         }
-        Poll::Ready(Ok(()))
     }
 
     /// These bytes of the buffer have come.

@@ -53,7 +53,8 @@ pub(super) enum Begins<H> {
     Part { interim: usize },
 }
 
-/// Reads the head of an answer to a GET that asks for no change of protocol, and has `make` make something of it.
+/// Reads the head of an answer to a request that is no HEAD and asks for no change of protocol, and has `make` make something
+/// of it.
 pub(super) fn read<H>(
     bytes: &[u8],
     make: &impl Fn(&AnswerHead<'_>) -> H,

@@ -26,8 +26,9 @@ use super::{
 };
 use crate::deadline::{Deadline, Elapsed, Pace, Patience};
 
-/// After so much others have their turn, however much there is.
+/// After so much others have their turn, however much there is; a small piece counts as so much of it.
 const TURN_BYTES: usize = 512 * 1024;
+const SMALL_PIECE: usize = TURN_BYTES / 32;
 /// Of a request's head; there is room for a piece behind it.
 const HEAD_BYTES: usize = buffer::BYTES / 2;
 
@@ -40,6 +41,8 @@ pub struct Upload {
     buffer: Option<Buffer>,
     /// What was read and is still to be written.
     data: Range<usize>,
+    /// The head has been put there.
+    begun: bool,
     /// That is the head, behind which something of the body may go along.
     is_head: bool,
     /// Nothing of it has been written.
@@ -70,16 +73,12 @@ impl Upload {
     /// than at its pace. `None`: the head is too long.
     #[must_use]
     pub fn new(head: &[u8], length: u64, limit: Duration, pace: Pace) -> Option<Self> {
-        if head.len() > HEAD_BYTES {
-            return None;
-        }
-        let mut buffer = Buffer::lent();
-        buffer.get_mut(..head.len())?.copy_from_slice(head);
-        Some(Self {
+        (head.len() <= HEAD_BYTES).then(|| Self {
             left: length,
-            buffer: Some(buffer),
-            data: 0..head.len(),
-            is_head: true,
+            buffer: None,
+            data: 0..0,
+            begun: false,
+            is_head: false,
             untouched: true,
             over: false,
             in_vain: false,
@@ -88,6 +87,18 @@ impl Upload {
             upstream: Patience::new(limit, Pace::of(0)),
             moved: 0,
         })
+    }
+
+    /// There is somebody to write to: from here on it has a buffer.
+    fn begin(&mut self, head: &[u8]) {
+        if mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let buffer = self.buffer.insert(Buffer::lent());
+        if let Some(room) = buffer.get_mut(..head.len()) {
+            room.copy_from_slice(head);
+        }
+        (self.data, self.is_head) = (0..head.len(), true);
     }
 
     /// Whether all of it has been read from its client.
@@ -186,7 +197,7 @@ impl Upload {
                 self.client.moved(bytes as u64);
                 self.data.end += bytes;
                 self.left = self.left.saturating_sub(bytes as u64);
-                self.moved += bytes;
+                self.moved += bytes.max(SMALL_PIECE);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(_) => Poll::Ready(Err(UpstreamError::ClientBroken)),
@@ -204,6 +215,8 @@ impl Upload {
             && !piece.is_empty()
         {
             let written = Pin::new(&mut *line).poll_write(context, piece);
+            // Within TLS some of it may have gone before the rest failed.
+            self.untouched &= written.is_pending() || matches!(line, Line::Left(_));
             let bytes = ready!(self.poll_taken(written, context))?;
             if bytes == 0 {
                 return Poll::Ready(Err(Stopped::Upstream(Broken::Short.into())));
@@ -248,8 +261,8 @@ pub struct Sent<H> {
     coming: Coming,
     /// The head of an answer that has come early.
     came: Option<(Came, H)>,
-    /// Something of it is still to be sent.
-    uploading: bool,
+    /// Its answer has come before all of it was sent, or not all of it will be.
+    early: bool,
     place: Option<OwnedSemaphorePermit>,
     pool: Pool,
     head_timeout: Duration,
@@ -262,7 +275,7 @@ impl<H> Sent<H> {
     /// # Errors
     /// Why there is no answer.
     pub async fn answer(self, make: impl Fn(&AnswerHead<'_>) -> H) -> Result<PlainAnswer<H>, UpstreamError> {
-        let Self { mut line, mut coming, came, uploading, place, pool, head_timeout, body_timeout } = self;
+        let Self { mut line, mut coming, came, early, place, pool, head_timeout, body_timeout } = self;
         let (came, head) = match came {
             Some(came) => came,
             None => {
@@ -271,31 +284,34 @@ impl<H> Sent<H> {
             }
         };
         let status = came.follows.status;
-        let body = PlainBody::of(came, uploading, line, body_timeout, pool, place);
+        let body = PlainBody::of(came, early, line, body_timeout, pool, place);
         Ok(PlainAnswer { status, head, body })
     }
 }
 
 impl<H> fmt::Debug for Sent<H> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Sent").field("early", &self.came.is_some()).finish_non_exhaustive()
+        out.debug_struct("Sent").field("early", &self.early).finish_non_exhaustive()
     }
 }
 
 impl Upstream {
-    /// Sends an upload, whose body `client` sends; returns when all of it is on its way, the upstream takes no more of it, or
-    /// the head of an answer has come, of which `make` makes something. Dropping the wait closes the connection.
+    /// Sends an upload, whose head this is and whose body `client` sends; returns when all of it is on its way, the upstream
+    /// takes no more of it, or the head of an answer has come, of which `make` makes something. Dropping the wait closes the
+    /// connection.
     ///
     /// # Errors
     /// Why there will be no answer.
     pub async fn upload<H>(
         &self,
+        head: &[u8],
         upload: &mut Upload,
         client: &mut (impl AsyncRead + Unpin),
         make: impl Fn(&AnswerHead<'_>) -> H,
     ) -> Result<Sent<H>, UpstreamError> {
         let mut place = Some(self.place().await?);
         if let Some(line) = self.pool.take(FRESH) {
+            upload.begin(head);
             match self.upload_on(line, upload, client, &make, &mut place).await {
                 // It was closed before.
                 Err(UpstreamError::Broken(_)) if upload.untouched => {}
@@ -303,6 +319,7 @@ impl Upstream {
             }
         }
         let line = Box::pin(self.dial_line()).await?;
+        upload.begin(head);
         self.upload_on(line, upload, client, &make, &mut place).await
     }
 
@@ -330,7 +347,7 @@ impl Upstream {
         Ok(Sent {
             line,
             coming,
-            uploading: came.is_some() || upload.in_vain,
+            early: came.is_some() || upload.in_vain,
             came,
             place: place.take(),
             pool: self.pool.clone(),

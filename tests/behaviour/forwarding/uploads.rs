@@ -53,18 +53,33 @@ async fn an_early_answer_comes_while_the_upload_goes_on() {
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_after_its_upload_leaves_a_connection_for_the_next_one() {
-    let [by_loop, _] = ways(Setup::new);
-    let (_upstream, _proxy, mut client, mut there) = begun(by_loop, 10, "first").await;
-    there.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwe").await;
-    client.head().await.is(200);
-    assert_eq!(client.exactly(2).await, "we");
-    client.say("again").await;
-    assert_eq!(there.exactly(10).await, "firstagain");
-    there.say("ll").await;
-    assert_eq!(client.exactly(2).await, "ll");
-    client.say(GET).await;
-    there.head().await;
+async fn who_answers_before_all_has_come_is_asked_nothing_else_there() {
+    for setup in ways(Setup::new) {
+        let (upstream, _proxy, mut client, mut there) = begun(setup, 10, "first").await;
+        there.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwe").await;
+        client.head().await.is(200);
+        assert_eq!(client.exactly(2).await, "we");
+        client.say("again").await;
+        assert_eq!(there.exactly(10).await, "firstagain");
+        there.say("ll").await;
+        assert_eq!(client.exactly(2).await, "ll");
+        there.is_closed().await;
+        // The rest may be another request to who has not read it.
+        client.say(GET).await;
+        upstream.accept().await.head().await;
+    }
+}
+
+#[tokio::test]
+async fn a_small_upload_that_nobody_takes_does_not_cost_its_client_the_connection() {
+    for setup in ways(Setup::new) {
+        let (proxy, _) = setup.proxy(&format!("http://127.0.0.1:{}", free_port())).await;
+        let mut client = Wire::to(&proxy).await;
+        for _ in 0..3 {
+            client.say(post(5) + "hello").await;
+            assert_eq!(client.message().await.0.is(502).field("connection"), None);
+        }
+    }
 }
 
 /// Many clients say all that they have to say before they read.

@@ -82,7 +82,12 @@ impl Wire {
     }
 
     pub(crate) async fn say(&mut self, words: impl AsRef<[u8]>) {
-        in_time("room for what is said", self.mouth.write_all(words.as_ref())).await.expect("an open line");
+        let said = async {
+            self.mouth.write_all(words.as_ref()).await?;
+            // What TLS has taken may not be on its way.
+            self.mouth.flush().await
+        };
+        in_time("room for what is said", said).await.expect("an open line");
     }
 
     /// Says it as long as the other end takes it; false where that has closed.

@@ -11,7 +11,7 @@ use rustls::{
     ClientConfig, SupportedProtocolVersion,
     pki_types::{IpAddr, ServerName},
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{authority::Authority, forwarding::wire::in_time, support::Reply};
@@ -49,7 +49,12 @@ impl Client {
     }
 
     pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        self.connect_on(TcpSocket::new_v4()?).await
+    }
+
+    /// On this socket.
+    pub async fn connect_on(&self, socket: TcpSocket) -> io::Result<TlsStream<TcpStream>> {
+        let stream = socket.connect(self.address).await?;
         let name = ServerName::IpAddress(IpAddr::from(self.address.ip()));
         in_time("a handshake", self.connector.connect(name, stream)).await
     }
