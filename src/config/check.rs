@@ -13,6 +13,7 @@ mod settings;
 mod tls;
 pub mod traces;
 mod ui;
+mod zone;
 
 use std::{fmt, fs::File, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -177,12 +178,12 @@ fn address(text: &Text, problems: &mut Problems) -> Option<SocketAddr> {
 
 fn time_zone(text: &Text, problems: &mut Problems) -> Option<TimeZone> {
     problems.parse(text, "a time zone such as \"Europe/Berlin\"", |name| {
-        TimeZone::get(name).map_err(|_| Fault::whole("not in the IANA database"))
+        zone::named(name).ok_or_else(|| Fault::whole("not in the IANA database"))
     })
 }
 
 fn system_zone(routes: &[Route], problems: &mut Problems) -> TimeZone {
-    TimeZone::try_system().unwrap_or_else(|_| {
+    zone::of_system().unwrap_or_else(|| {
         if routes.iter().any(|route| route.keep.is_some()) {
             problems
                 .warn(None, "the system names no time zone, so a day begins at 00:00 UTC: set `time-zone`");

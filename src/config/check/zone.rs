@@ -1,0 +1,66 @@
+//! The time zone that a day begins in. The system's files are read by name: to ask jiff's database for one of them has it list
+//! all that there are, which takes a good part of a start.
+
+use std::{fs, path::Path};
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+const FILES: &str = "/usr/share/zoneinfo/";
+const LOCAL: &str = "/etc/localtime";
+
+/// The zone of this name, by the system's rules or else by those that came with the program.
+pub(super) fn named(name: &str) -> Option<TimeZone> {
+    from_file(name).or_else(|| TimeZoneDatabase::bundled().get(name).ok())
+}
+
+/// The zone that the system is set to; `TZ` counts first.
+pub(super) fn of_system() -> Option<TimeZone> {
+    let set = std::env::var_os("TZ").is_none().then(|| fs::read_link(LOCAL).ok()).flatten();
+    let zone = set.and_then(|file| named(file.to_str()?.split_once("/zoneinfo/")?.1));
+    zone.or_else(|| TimeZone::try_system().ok())
+}
+
+fn from_file(name: &str) -> Option<TimeZone> {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+    };
+    if !name.split('/').all(is_part) {
+        return None;
+    }
+    TimeZone::tzif(name, &fs::read(Path::new(FILES).join(name)).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_found_by_its_name_wherever_its_rules_are() {
+        for name in ["America/New_York", "Europe/Berlin", "UTC", "Etc/GMT+3", "america/new_york"] {
+            let zone = named(name).unwrap_or_else(|| panic!("{name}"));
+            assert!(zone.iana_name().is_some_and(|known| known.eq_ignore_ascii_case(name)), "{zone:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_file() {
+        for name in [
+            "",
+            "/",
+            "..",
+            "../zoneinfo/UTC",
+            "/etc/localtime",
+            "Europe",
+            "Europe/",
+            "Europe/Berln",
+            "tzdata.zi",
+        ] {
+            assert!(named(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_systems_zone_is_the_one_that_jiff_finds() {
+        assert_eq!(of_system(), TimeZone::try_system().ok());
+    }
+}
