@@ -90,8 +90,8 @@ impl Forwarder {
         Ok(Passed::of(answer))
     }
 
-    /// Sends an upload, whose head this is and whose body `client` sends; returns when all of it is on its way, the upstream takes no more of it, or
-    /// has answered early. Dropping the wait closes the connection to the upstream.
+    /// Sends an upload, whose head this is and whose body `client` sends; returns when all of it is on its way, the upstream
+    /// takes no more of it, or has answered early. Dropping the wait closes the connection to the upstream.
     ///
     /// # Errors
     /// Why there will be no answer.

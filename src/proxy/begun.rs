@@ -57,6 +57,11 @@ impl Begun {
         Self { at: Instant::now(), line: wanted.then(|| Box::new(line())) }
     }
 
+    /// Since when it is worked on.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
     /// Writes its line; gives how long it took.
     pub(super) fn end(&self, route: &str, outcome: Outcome, status: StatusCode) -> Duration {
         let took = self.at.elapsed();

@@ -1,7 +1,6 @@
 //! A plain request that is passed on as bytes, and what is learnt of its answer.
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use tokio::time::Instant;
 
 use super::{Begun, Proxy, Sender, unforwarded};
 use crate::{
@@ -49,16 +48,15 @@ impl Proxy {
         respond::date_at(self.0.common.clock.now_ms())
     }
 
-    /// What comes of a request with this head that was passed on as bytes, since then and for this reason.
+    /// What comes of a request with this head that was passed on as bytes for this reason.
     pub(super) fn passed(
         &self,
         passed: Result<(StatusCode, Passed), UpstreamError>,
         reason: Reason,
         head: &[u8],
         begun: &Begun,
-        sent: Instant,
     ) -> (StatusCode, Result<Passed, Response<Body>>) {
-        self.note_upstream(sent, passed.as_ref().err());
+        self.note_upstream(begun.at(), passed.as_ref().err());
         let (status, answer) = match passed {
             Ok((status, passed)) => {
                 self.heard(|| sender(head), status);
@@ -83,9 +81,8 @@ impl Passing {
     pub async fn pass(&self) -> Result<Passed, Response<Body>> {
         let Self { proxy, reason, begun, head } = self;
         let (name, value) = respond::forwarded_field(*reason);
-        let sent = Instant::now();
         let passed = proxy.0.forwarder.pass_plain(head, (&name, &value), || proxy.date()).await;
-        proxy.passed(passed, *reason, head, begun, sent).1
+        proxy.passed(passed, *reason, head, begun).1
     }
 
     /// What the client gets where [passing it on](Self::pass) has panicked.

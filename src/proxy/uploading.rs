@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use http::{Method, Response};
-use tokio::{io::AsyncRead, time::Instant};
+use tokio::io::AsyncRead;
 
 use super::{Begun, Inner, Proxy, is_refused};
 use crate::{
@@ -20,7 +20,6 @@ pub struct Uploading {
     proxy: Proxy,
     effect: Effect,
     begun: Begun,
-    began: Instant,
     /// For the upstream.
     head: Vec<u8>,
 }
@@ -39,7 +38,7 @@ impl Proxy {
         let upload = Upload::new(&head, length, forwarder.body_timeout(), *pace)?;
         let method = Method::from_bytes(request.method.as_bytes()).ok()?;
         let begun = Begun::plain(&method, request.target);
-        Some((Uploading { proxy: self.clone(), effect, begun, began: Instant::now(), head }, upload))
+        Some((Uploading { proxy: self.clone(), effect, begun, head }, upload))
     }
 }
 
@@ -83,7 +82,7 @@ impl Uploading {
     }
 
     async fn concluded(self, sent: Result<Sent, UpstreamError>) -> Result<Passed, Response<Body>> {
-        let Self { proxy, effect, begun, began, head } = self;
+        let Self { proxy, effect, begun, head } = self;
         let passed = match sent {
             Ok(sent) => {
                 let (name, value) = respond::forwarded_field(Reason::Method);
@@ -91,7 +90,7 @@ impl Uploading {
             }
             Err(error) => Err(error),
         };
-        let (status, answer) = proxy.passed(passed, Reason::Method, &head, &begun, began);
+        let (status, answer) = proxy.passed(passed, Reason::Method, &head, &begun);
         if is_refused(status, answer.is_ok(), effect.partial) {
             return answer;
         }

@@ -116,13 +116,15 @@ impl Future for Visiting {
 
 /// Whether a request is plain, unless its fields say otherwise.
 fn may_be_plain(request: &Request<Incoming>) -> bool {
-    match *request.method() {
-        Method::GET => request.body().is_end_stream(),
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-            request.headers().contains_key(header::CONTENT_LENGTH)
-        }
-        _ => false,
+    match request.method().as_str() {
+        "GET" => request.body().is_end_stream(),
+        method => may_upload(method) && request.headers().contains_key(header::CONTENT_LENGTH),
     }
+}
+
+/// Whether a request with this method may be a plain upload.
+pub(super) fn may_upload(method: &str) -> bool {
+    ["POST", "PUT", "PATCH", "DELETE"].contains(&method)
 }
 
 fn failed(telemetry: &Telemetry) -> Response<Body> {

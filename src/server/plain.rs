@@ -14,7 +14,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use super::{
-    answers::{Answerer, Answers},
+    answers::{Answerer, Answers, may_upload},
     relay,
     seat::Verdict,
     seated::{Line, Seated},
@@ -34,8 +34,6 @@ const FIELDS: usize = 32;
 /// Fields that say how a message goes on, or that it is not for us alone to answer: left to hyper, as those are by which
 /// a request is never a read. All that are not heeded either say nothing of a hit.
 const LEFT: [HeaderName; 4] = [header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
-/// Those that have a body.
-const UPLOADS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 /// A longer length says nothing that there is.
 const LENGTH_DIGITS: usize = 18;
 
@@ -122,7 +120,7 @@ enum Kind {
 fn answer_to(request: &Plain<'_>, answers: &Answers, limits: &Clients) -> Option<(Answer, bool)> {
     let kind = match request.method {
         "GET" => answers.asked(request.target)?.map_or_else(Kind::Passed, Kind::Read),
-        method if UPLOADS.contains(&method) => Kind::Upload,
+        method if may_upload(method) => Kind::Upload,
         _ => return None,
     };
     let is_read = matches!(kind, Kind::Read(_));

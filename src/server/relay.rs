@@ -84,7 +84,7 @@ pub(super) async fn upload<S: Line>(
     Some(last)
 }
 
-/// Moves what is left of an upload after its answer: to the upstream, which has this to say still, or nowhere. A connection
+/// Moves what is left of an upload after its answer: to the upstream as long as that takes it, else nowhere. A connection
 /// that is closed with something unread takes the answer along.
 async fn finish<S: Line>(
     stream: &mut Seated<S>,
@@ -147,8 +147,8 @@ async fn ask<S: Line>(stream: &mut Seated<S>, passing: &Passing) -> Option<Resul
     .await
 }
 
-/// Writes an answer, and moves the rest of its request meanwhile; gives what is left of its body, which is nothing but what
-/// that comes on. `None` where the connection is at its end before it is whole.
+/// Writes an answer, and moves the rest of its request meanwhile; gives its body, read to the end, for what is still to be
+/// sent there. `None` where the connection is at its end before it is whole.
 async fn pass<S: Line>(
     stream: &mut Seated<S>,
     answer: Passed,

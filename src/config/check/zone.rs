@@ -1,19 +1,19 @@
-//! The time zone that a day begins in. The system's files are read by name: to ask jiff's database for one of them has it list
-//! all that there are, which takes a good part of a start.
+//! The time zone that a day begins in. The system's file is read by its name where it is where most systems have it: jiff
+//! lists all files before it gives one, which takes a good part of a start.
 
 use std::{fs, path::Path};
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 
 const FILES: &str = "/usr/share/zoneinfo/";
 const LOCAL: &str = "/etc/localtime";
 
 /// The zone of this name, by the system's rules or else by those that came with the program.
 pub(super) fn named(name: &str) -> Option<TimeZone> {
-    from_file(name).or_else(|| TimeZoneDatabase::bundled().get(name).ok())
+    from_file(name).or_else(|| TimeZone::get(name).ok())
 }
 
-/// The zone that the system is set to; `TZ` counts first.
+/// The zone that the system is set to. Where `TZ` or `TZDIR` say otherwise jiff understands them.
 pub(super) fn of_system() -> Option<TimeZone> {
     let set = std::env::var_os("TZ").is_none().then(|| fs::read_link(LOCAL).ok()).flatten();
     let zone = set.and_then(|file| named(file.to_str()?.split_once("/zoneinfo/")?.1));
@@ -24,7 +24,7 @@ fn from_file(name: &str) -> Option<TimeZone> {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
     };
-    if !name.split('/').all(is_part) {
+    if std::env::var_os("TZDIR").is_some() || !name.split('/').all(is_part) {
         return None;
     }
     TimeZone::tzif(name, &fs::read(Path::new(FILES).join(name)).ok()?).ok()

@@ -41,8 +41,6 @@ pub struct Upload {
     buffer: Option<Buffer>,
     /// What was read and is still to be written.
     data: Range<usize>,
-    /// The head has been put there.
-    begun: bool,
     /// That is the head, behind which something of the body may go along.
     is_head: bool,
     /// Nothing of it has been written.
@@ -77,7 +75,6 @@ impl Upload {
             left: length,
             buffer: None,
             data: 0..0,
-            begun: false,
             is_head: false,
             untouched: true,
             over: false,
@@ -91,7 +88,8 @@ impl Upload {
 
     /// There is somebody to write to: from here on it has a buffer.
     fn begin(&mut self, head: &[u8]) {
-        if mem::replace(&mut self.begun, true) {
+        // One that found a connection closed has it still.
+        if !self.data.is_empty() {
             return;
         }
         let buffer = self.buffer.insert(Buffer::lent());
