@@ -31,6 +31,8 @@ use tokio::runtime::{Builder, Runtime};
 /// The day of all data and of the proxy's clock.
 pub(crate) const TODAY: Date = date(2026, 1, 15);
 pub(crate) const SELLERS: &str = "/api/Seller?PageNumber=1&PageSize=500";
+/// Another page of it.
+pub(crate) const SELLERS_ON: &str = "/api/Seller?PageNumber=2&PageSize=100";
 /// Of no route.
 pub(crate) const LOTS: &str = "/api/Lot?CatalogId=1&PageNumber=1&PageSize=100";
 /// What a browser sends for a panel, beside the token.

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{Either, ready as now};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
 use super::seat::{Seat, Visit};
@@ -69,7 +69,6 @@ impl Service<Request<Incoming>> for Answerer {
         let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
         let answers = self.office.load();
-        let plain = answers.limits.relay_loop && !second && may_be_plain(&request);
         let span = answers.tracer.request(request.method(), request.version(), || {
             let fields = request.headers().iter();
             Parent::of(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
@@ -78,7 +77,6 @@ impl Service<Request<Incoming>> for Answerer {
         let begun = catch_unwind(AssertUnwindSafe(|| answers.answer(request, came)));
         entered.leave();
         let work = begun.unwrap_or_else(|_| Either::Left(now(failed(answers.proxy.telemetry()))));
-        self.seat.note_plain(plain || matches!(work, Either::Left(_)));
         // Who is answered at once shares nothing with other threads.
         let telemetry = matches!(work, Either::Right(_)).then(|| Arc::clone(answers.proxy.telemetry()));
         Visiting { work, visit: Some(visit), second, telemetry, span }
@@ -112,19 +110,6 @@ impl Future for Visiting {
         }
         Poll::Ready(Ok(answer.map(|body| Visited { body, visit })))
     }
-}
-
-/// Whether a request is plain, unless its fields say otherwise.
-fn may_be_plain(request: &Request<Incoming>) -> bool {
-    match request.method().as_str() {
-        "GET" => request.body().is_end_stream(),
-        method => may_upload(method) && request.headers().contains_key(header::CONTENT_LENGTH),
-    }
-}
-
-/// Whether a request with this method may be a plain upload.
-pub(super) fn may_upload(method: &str) -> bool {
-    ["POST", "PUT", "PATCH", "DELETE"].contains(&method)
 }
 
 fn failed(telemetry: &Telemetry) -> Response<Body> {

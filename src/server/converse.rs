@@ -33,6 +33,8 @@ const SEND_BYTES: usize = 64 * 1024;
 /// is not a slow one but an attacker (CVE-2023-44487, CVE-2025-8671).
 const RESET_STREAMS: usize = 20;
 const ERROR_STREAMS: usize = 100;
+/// In requests.
+const LONGEST_STAY: u64 = 64;
 /// How often a connection of HTTP/2 with requests on it is asked for a sign of life. It has as long for that as for
 /// taking an answer, behind which the question may stand.
 const PING: Duration = Duration::from_secs(20);
@@ -44,35 +46,61 @@ pub(super) async fn converse<S: Line>(mut stream: Seated<S>, answerer: Answerer,
         Some(Begins::Http2) => return Box::pin(over_http2(stream, answerer, &limits)).await,
         None => return stream.end(),
     }
-    let (mut returns, mut returned) = (false, false);
+    let mut stay = Stay::new(limits.hit_loop || limits.relay_loop);
     loop {
-        if limits.hit_loop || limits.relay_loop {
+        if stay.ends() {
             match plain::answer(&mut stream, &answerer, &limits).await {
                 Left::Ended => return stream.end(),
-                // One whose requests only look plain does not come back for each of them.
-                Left::Unread { answered } => returns = answered || !returned,
+                Left::Unread { answered } => stay.begin(answered),
             }
         }
         // Boxed, so that a parked connection has no room for it.
-        match Box::pin(over_http1(stream, answerer.clone(), &limits, returns)).await {
+        match Box::pin(over_http1(stream, answerer.clone(), &limits, stay)).await {
             Some(freed) => stream = freed,
             None => return,
         }
-        returned = true;
         if stream.ahead().is_empty() && poll_fn(|context| stream.poll_read_ahead(context)).await.is_none() {
             return stream.end();
         }
     }
 }
 
-/// Gives the stream back where it is to be parked or, if it `returns`, where plain requests may follow.
+/// For how many requests hyper keeps a connection; then the next one may be answered without it. Twice as many each time
+/// that none was, so that one whose requests only look plain is hardly read twice, and one that has only begun with such
+/// comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stay(Option<u64>);
+
+impl Stay {
+    /// `ends`: any request may be answered without hyper at all.
+    fn new(ends: bool) -> Self {
+        Self(ends.then_some(0))
+    }
+
+    fn ends(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The next one; `answered`: requests were answered since the last one.
+    fn begin(&mut self, answered: bool) {
+        let next = |requests: u64| if answered { 1 } else { (2 * requests).clamp(1, LONGEST_STAY) };
+        self.0 = self.0.map(next);
+    }
+
+    fn is_over(self, requests: u64) -> bool {
+        self.0.is_some_and(|stay| requests >= stay)
+    }
+}
+
+/// Gives the stream back between two requests, where it is to be parked or its stay is over.
 async fn over_http1<S: Line>(
     stream: Seated<S>,
     answerer: Answerer,
     limits: &Clients,
-    returns: bool,
+    stay: Stay,
 ) -> Option<Seated<S>> {
     let seat = Arc::clone(stream.seat());
+    let before = seat.begun();
     let mut builder = http1::Builder::new();
     // The seats keep the time. How names are spelled is read along (`heads`): that costs less than to let hyper keep it.
     builder.header_read_timeout(None).max_buf_size(limits.head_bytes);
@@ -99,7 +127,9 @@ async fn over_http1<S: Line>(
         match Pin::new(&mut connection).poll(context) {
             Poll::Ready(_) => Poll::Ready(false),
             // Polled just now, it has written all that it had, or it is in use.
-            Poll::Pending if seat.may_park() || returns && seat.may_be_plain() => Poll::Ready(true),
+            Poll::Pending if seat.may_park() || stay.is_over(seat.begun() - before) && seat.is_unused() => {
+                Poll::Ready(true)
+            }
             Poll::Pending => Poll::Pending,
         }
     })
@@ -160,5 +190,31 @@ impl Told {
             Verdict::Leave if std::mem::replace(&mut self.to_leave, true) => Verdict::Stay,
             verdict => verdict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stay_is_twice_as_long_each_time_until_a_request_is_answered_without_hyper() {
+        let mut stay = Stay::new(true);
+        let mut lengths = |answered: &[bool]| {
+            let length = |answered: &bool| {
+                stay.begin(*answered);
+                (0..).find(|requests| stay.is_over(*requests))
+            };
+            answered.iter().filter_map(length).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(&[false; 9]), [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        assert_eq!(lengths(&[true, true, false, false]), [1, 1, 2, 4]);
+    }
+
+    #[test]
+    fn a_stay_has_no_end_where_all_is_for_hyper() {
+        let mut stay = Stay::new(false);
+        stay.begin(false);
+        assert!(!stay.ends() && !stay.is_over(u64::MAX));
     }
 }

@@ -104,8 +104,6 @@ pub(super) struct Seat {
     amid: AtomicBool,
     /// It has not been used for a while.
     spare: AtomicBool,
-    /// Its last request may have been a plain one.
-    plain: AtomicBool,
     /// Somebody was cut short by it.
     pub(super) cut: AtomicBool,
     waker: AtomicWaker,
@@ -136,7 +134,6 @@ impl Seat {
             awaited: AtomicBool::new(false),
             amid: AtomicBool::new(false),
             spare: AtomicBool::new(false),
-            plain: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -187,7 +184,7 @@ impl Seat {
 
     /// The request that is begun next is answered here: nobody asks how it is spelled.
     pub(super) fn forget_spelling(&self) {
-        let next = self.begun.load(Ordering::Relaxed);
+        let next = self.begun();
         drop_before(&mut lock(&self.spellings), next + 1);
     }
 
@@ -224,19 +221,14 @@ impl Seat {
         self.spare.load(Ordering::Acquire) && self.is_unused()
     }
 
-    /// Whether the request that begins may be a plain one, though it was read by hyper.
-    pub(super) fn note_plain(&self, plain: bool) {
-        self.plain.store(plain, Ordering::Relaxed);
+    /// How many requests were begun on it.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
-    /// Its next request may be a plain one, as the last one was, whose answer has been written.
-    pub(super) fn may_be_plain(&self) -> bool {
-        self.plain.load(Ordering::Relaxed) && self.is_unused()
-    }
-
-    /// Between two requests. Half of the next one may have come together with the last one, or an answer have ended
+    /// Between two requests, the answer to the last one written. Half of the next one may have come together with the last one, or an answer have ended
     /// before its request's body has: then there is more to come.
-    fn is_unused(&self) -> bool {
+    pub(super) fn is_unused(&self) -> bool {
         self.is(Phase::Idle) && !self.amid.load(Ordering::Relaxed) && !self.is_in_use()
     }
 
@@ -499,23 +491,17 @@ mod tests {
     }
 
     #[test]
-    fn plain_requests_may_follow_where_the_last_one_was_and_its_answer_is_written() {
+    fn one_is_unused_where_the_answer_to_all_that_has_come_is_written() {
         let room = room();
         let (visit, _) = room.seat.visit();
-        room.seat.note_plain(true);
-        assert!(!room.seat.may_be_plain(), "it is being answered");
+        assert!(!room.seat.is_unused(), "it is being answered");
         room.seat.write_waits();
         drop(visit);
-        assert!(!room.seat.may_be_plain(), "it is being written");
+        assert!(!room.seat.is_unused(), "it is being written");
         room.seat.wrote(1);
-        assert!(room.seat.may_be_plain());
+        assert!(room.seat.is_unused());
         room.seat.note_amid(true);
-        assert!(!room.seat.may_be_plain(), "half of the next one has come");
-        let (visit, _) = room.seat.visit();
-        room.seat.note_plain(false);
-        room.seat.note_amid(false);
-        drop(visit);
-        assert!(!room.seat.may_be_plain(), "the last one was not");
+        assert!(!room.seat.is_unused(), "half of the next one has come");
     }
 
     #[test]
