@@ -149,11 +149,11 @@ impl Admission {
         }
     }
 
-    /// Who asks for this.
+    /// Who asks for this, as of `now`, when the request had come.
     ///
     /// # Errors
     /// The reason to forward the request instead.
-    pub fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
+    pub fn caller(&self, read: &Read, fields: &HeaderMap, now: Instant) -> Result<Caller, Reason> {
         if let Mode::Upstream { .. } = self.mode
             && self.differs(read.index)
         {
@@ -162,23 +162,23 @@ impl Admission {
         if let Mode::Open = self.mode {
             return Ok(Caller::Anyone { authorization: token::any(fields)? });
         }
-        self.bearer(read, self.token(fields).ok_or(Reason::Token)?)
+        self.bearer(read, self.token(fields).ok_or(Reason::Token)?, now)
     }
 
-    /// Who asks for this, if something is known of who sends this one `Authorization`.
+    /// The same, if something is known of who sends this one `Authorization`.
     #[must_use]
-    pub fn known(&self, read: &Read, authorization: &[u8]) -> Option<Caller> {
+    pub fn known(&self, read: &Read, authorization: &[u8], now: Instant) -> Option<Caller> {
         let differs = match self.mode {
             Mode::Upstream { .. } => self.differs(read.index),
             Mode::Jwks(_) => false,
             Mode::Open => return None,
         };
         let token = self.vouches.known(authorization).filter(|_| !differs)?;
-        self.bearer(read, token).ok()
+        self.bearer(read, token, now).ok()
     }
 
-    fn bearer(&self, read: &Read, token: Arc<Token>) -> Result<Caller, Reason> {
-        let ticket = self.ticket(read, &token);
+    fn bearer(&self, read: &Read, token: Arc<Token>, now: Instant) -> Result<Caller, Reason> {
+        let ticket = self.ticket(read, &token, now);
         if ticket.is_refused() { Err(Reason::Refused) } else { Ok(Caller::Bearer { token, ticket }) }
     }
 
@@ -188,14 +188,14 @@ impl Admission {
         known.or_else(|| Some(self.vouches.token(&token::bearer(fields)?)))
     }
 
-    fn ticket(&self, read: &Read, token: &Token) -> Ticket {
+    fn ticket(&self, read: &Read, token: &Token, now: Instant) -> Ticket {
         let (vouch_for, epoch) = match &self.mode {
             Mode::Upstream { vouch_for, .. } => (*vouch_for, 0),
             // A token that is good is so for every key. One check for each route is the price of forgetting by route.
             Mode::Jwks(jwks) => (VouchFor::Route, jwks.epoch()),
             Mode::Open => (VouchFor::Route, 0),
         };
-        Vouches::ticket(token, read, vouch_for, epoch)
+        Vouches::ticket(token, read, vouch_for, epoch, now)
     }
 
     /// In the mode `jwks` checks a caller's token, if that is not remembered, so that the caller's [`Standing`] is
@@ -223,7 +223,7 @@ impl Admission {
             Caller::Bearer { token, .. } => {
                 // Anew: its record may have been forgotten.
                 let token = self.vouches.token(token.authorization());
-                Caller::Bearer { ticket: self.ticket(read, &token), token }
+                Caller::Bearer { ticket: self.ticket(read, &token, Instant::now()), token }
             }
             Caller::Anyone { .. } => caller.clone(),
         }
@@ -335,7 +335,8 @@ mod tests {
 
     fn caller(admission: &Admission, read: &Read, token: &str) -> Caller {
         let value = format!("Bearer {token}").parse().unwrap();
-        admission.caller(read, &[(http::header::AUTHORIZATION, value)].into_iter().collect()).unwrap()
+        let fields = [(http::header::AUTHORIZATION, value)].into_iter().collect();
+        admission.caller(read, &fields, Instant::now()).unwrap()
     }
 
     #[test]
@@ -367,7 +368,7 @@ mod tests {
         let ticket = |route| {
             let asked = Asked { index: route, ..(*read.asked).clone() };
             let read = Read { asked: asked.into(), ..read.clone() };
-            Vouches::ticket(&vouches.token(&token), &read, VouchFor::Route, 0)
+            Vouches::ticket(&vouches.token(&token), &read, VouchFor::Route, 0, Instant::now())
         };
         let before = ticket(0);
         vouches.refuse(&token, Some(0), LIMIT);
@@ -379,14 +380,16 @@ mod tests {
         vouches.refuse(&token, None, LIMIT);
         assert!(ticket(0).is_refused() && ticket(1).is_refused());
         let other: Arc<str> = "Bearer b".into();
-        assert!(!Vouches::ticket(&vouches.token(&other), &read, VouchFor::Route, 0).is_refused());
+        assert!(
+            !Vouches::ticket(&vouches.token(&other), &read, VouchFor::Route, 0, Instant::now()).is_refused()
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_remembered_in_another_epoch_does_not_count() {
         let (admission, read) = admission();
         let token = admission.vouches.token(&"Bearer a".into());
-        let ticket = |epoch| Vouches::ticket(&token, &read, VouchFor::Route, epoch);
+        let ticket = |epoch| Vouches::ticket(&token, &read, VouchFor::Route, epoch, Instant::now());
         admission.vouches.remember(&ticket(0), None, LIMIT);
         assert_eq!(admission.vouches.find(&ticket(0)), Some(None));
         assert_eq!(admission.vouches.find(&ticket(1)), None);

@@ -236,18 +236,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks for a valid entry: for a copy here first, then in the store. Takes at most the store's budget and
     /// never fails: a store that does not do its work is one without entries.
     pub async fn look(&self, read: &Read) -> Look {
-        match self.shared.look_near(read) {
+        match self.shared.look_near(read, Instant::now()) {
             Some(look) => look,
             None => self.look_in_store(read).await,
         }
     }
 
-    /// [`Cache::look`] where it waits for nothing: in a copy here, or in this process's memory; `None`: it would wait.
+    /// [`Cache::look`] where it waits for nothing, for whoever has asked by `now`, a moment ago: in a copy here, or in this
+    /// process's memory; `None`: it would wait.
     #[must_use]
-    pub fn look_at_once(&self, read: &Read) -> Option<Look> {
+    pub fn look_at_once(&self, read: &Read, now: Instant) -> Option<Look> {
         match &self.shared.store {
             Store::Memory(memory) => self.shared.look_in_memory(read, memory),
-            Store::Redis(_) | Store::Absent => self.shared.look_near(read),
+            Store::Redis(_) | Store::Absent => self.shared.look_near(read, now),
         }
     }
 

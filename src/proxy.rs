@@ -31,7 +31,7 @@ use crate::{
     dial::Dialler,
     fill::{FillError, Filler},
     forward::Forwarder,
-    respond::{self, rendered::Pages},
+    respond::{self, rendered::Pages, text::Text},
     telemetry::{Chain, NO_ROUTE, Telemetry, outcome::Outcome, route::RouteTelemetry},
     trace::{self, Step},
     upstream::{RequestBody, Spelling, Upstream, UpstreamError, UpstreamUnusable},
@@ -238,11 +238,12 @@ impl Proxy {
         Either::Right(match class {
             Class::Read(read) => {
                 trace::route(&read.route);
-                let caller = self.caller(&read, request.headers());
+                let caller = self.caller(&read, request.headers(), begun.at());
                 if let Ok(caller) = &caller
-                    && let Some(answer) = self.at_once(&read, caller, request.headers_mut(), &begun)
+                    && let Some(page) = self.at_once(&read, caller, &begun)
                 {
-                    return Either::Left(ready(answer));
+                    let fields = std::mem::take(request.headers_mut());
+                    return Either::Left(ready(self.answer_at_once(&read, &page, fields, &begun)));
                 }
                 Box::pin(async move { proxy.read(request, &read, caller, &begun).await })
             }
@@ -261,34 +262,34 @@ impl Proxy {
     }
 
     /// The answer to a GET without a body that asks for this with this target, if its one `Authorization` is known, and it
-    /// is there. `fields` are the others; an answer takes their room.
+    /// is there. `fields` are the others.
     #[must_use]
     pub fn at_hand(
         &self,
         target: &str,
         asked: Arc<Asked>,
         authorization: &[u8],
-        mut fields: HeaderMap,
-    ) -> Option<Response<Body>> {
+        fields: &HeaderMap,
+    ) -> Option<Text> {
         let begun = Begun::plain(&Method::GET, target);
         let step = trace::step(Step::Classify);
-        let read = Classifier::plain_read(asked, &fields)?;
+        let read = Classifier::plain_read(asked, fields)?;
         step.end();
         trace::route(&read.route);
         let step = trace::step(Step::Admit);
-        let caller = self.0.admission.known(&read, authorization)?;
+        let caller = self.0.admission.known(&read, authorization, begun.at())?;
         step.end();
         if self.0.cache.is_too_large(&read) {
-            None
-        } else {
-            self.at_once(&read, &caller, &mut fields, &begun)
+            return None;
         }
+        let page = self.at_once(&read, &caller, &begun)?;
+        Some(self.say_at_once(&read, &page, fields, &begun))
     }
 
     /// Who asks for this, or why the request is to be forwarded.
-    fn caller(&self, read: &Read, fields: &HeaderMap) -> Result<Caller, Reason> {
+    fn caller(&self, read: &Read, fields: &HeaderMap, now: Instant) -> Result<Caller, Reason> {
         let _step = trace::step(Step::Admit);
-        let caller = self.0.admission.caller(read, fields)?;
+        let caller = self.0.admission.caller(read, fields, now)?;
         if self.0.cache.is_too_large(read) { Err(Reason::TooLarge) } else { Ok(caller) }
     }
 

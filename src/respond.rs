@@ -7,6 +7,7 @@ mod condition;
 mod made;
 pub mod rendered;
 pub mod status;
+pub mod text;
 
 use std::{
     sync::Arc,
@@ -21,6 +22,7 @@ use self::{
     made::Made,
     rendered::Rendered,
     status::{Because, CACHE_STATUS, CacheStatus},
+    text::Text,
 };
 use crate::{
     body::Body,
@@ -41,6 +43,7 @@ const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorizati
 
 thread_local! {
     static DATES: Made<u64> = const { Made::new() };
+    static AGES: Made<u64> = const { Made::new() };
 }
 
 /// A read that is answered from an entry.
@@ -59,35 +62,68 @@ pub struct Served {
 /// room is the answer's.
 #[must_use]
 pub fn page(served: &Served, rendered: &Rendered, request: HeaderMap, now_ms: u64) -> Response<Body> {
-    let known = condition::has(&request, &rendered.etag);
+    let (status, body) = content(rendered, &request);
     let mut fields = request;
     fields.clear();
-    if !known {
-        fields.insert(header::CONTENT_TYPE, JSON);
-        if rendered.coding != Coding::Identity {
-            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(rendered.coding.name()));
-        }
-    }
-    fields.insert(header::ETAG, rendered.etag.clone());
-    fields.insert(header::CACHE_CONTROL, PRIVATE);
-    fields.insert(header::VARY, VARY);
-    fields.insert(header::AGE, HeaderValue::from(served.age.as_secs()));
-    // When it was got from the upstream: `Date` and `Age` tell the same (RFC 9110 section 6.6.1).
-    fields.insert(header::DATE, date(Duration::from_millis(now_ms).saturating_sub(served.age).as_secs()));
-    fields.insert(CACHE_STATUS, served.status.value());
-    let mut answer = Response::new(if known { Body::empty() } else { Body::Own(rendered.body.clone()) });
-    *answer.status_mut() = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    say(served, rendered, status, now_ms, |name, value| {
+        fields.insert(name, value.clone());
+    });
+    let mut answer = Response::new(Body::Own(body));
+    *answer.status_mut() = status;
     *answer.headers_mut() = fields;
     answer
 }
 
-/// This second since 1970, as an HTTP date (RFC 9110 section 5.6.7).
-fn date(second: u64) -> HeaderValue {
+/// The same as bytes.
+#[must_use]
+pub fn page_text(served: &Served, rendered: &Rendered, request: &HeaderMap, now_ms: u64) -> Text {
+    let (status, body) = content(rendered, request);
+    let mut text = Text::new(status, body);
+    say(served, rendered, status, now_ms, |name, value| text.say(name, value));
+    text
+}
+
+/// A page for a request with these fields.
+fn content(rendered: &Rendered, request: &HeaderMap) -> (StatusCode, Bytes) {
+    if condition::has(request, &rendered.etag) {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
+    } else {
+        (StatusCode::OK, rendered.body.clone())
+    }
+}
+
+/// What an answer with a page, of this status, says beside its length.
+fn say(
+    served: &Served,
+    rendered: &Rendered,
+    status: StatusCode,
+    now_ms: u64,
+    mut field: impl FnMut(&HeaderName, &HeaderValue),
+) {
+    if status == StatusCode::OK {
+        field(&header::CONTENT_TYPE, &JSON);
+        if rendered.coding != Coding::Identity {
+            field(&header::CONTENT_ENCODING, &HeaderValue::from_static(rendered.coding.name()));
+        }
+    }
+    field(&header::ETAG, &rendered.etag);
+    field(&header::CACHE_CONTROL, &PRIVATE);
+    field(&header::VARY, &VARY);
+    let age = served.age.as_secs();
+    AGES.with(|ages| ages.with(age, age, || age.into(), |value| field(&header::AGE, value)));
+    // When it was got from the upstream: `Date` and `Age` tell the same (RFC 9110 section 6.6.1).
+    let got = Duration::from_millis(now_ms).saturating_sub(served.age).as_secs();
+    with_date(got, |value| field(&header::DATE, value));
+    served.status.with_value(|value| field(&CACHE_STATUS, value));
+}
+
+/// Has this second since 1970 used as an HTTP date (RFC 9110 section 5.6.7).
+fn with_date<T>(second: u64, used: impl FnOnce(&HeaderValue) -> T) -> T {
     let made = || {
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
         HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static(""))
     };
-    DATES.with(|dates| dates.get(second, second, made))
+    DATES.with(|dates| dates.with(second, second, made, used))
 }
 
 /// A request that takes only what is cached, and there is nothing (RFC 9111 section 5.2.1.7).
@@ -135,7 +171,7 @@ pub fn forwarded_field(reason: Reason) -> (HeaderName, HeaderValue) {
 /// `Date` for an answer that has none, at this time of the wall clock's, in milliseconds since 1970.
 #[must_use]
 pub fn date_at(now_ms: u64) -> HeaderValue {
-    date(now_ms / 1_000)
+    with_date(now_ms / 1_000, HeaderValue::clone)
 }
 
 /// The upstream gave no answer to a request that was passed on.

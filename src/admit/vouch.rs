@@ -135,9 +135,14 @@ impl Vouches {
         }
     }
 
-    /// What was remembered in another `epoch` does not count.
-    pub(super) fn ticket(known: &Token, read: &Read, vouch_for: VouchFor, epoch: u64) -> Ticket {
-        let taken = Instant::now();
+    /// Of a request that had come by the time that it is `taken` at. What was remembered in another `epoch` does not count.
+    pub(super) fn ticket(
+        known: &Token,
+        read: &Read,
+        vouch_for: VouchFor,
+        epoch: u64,
+        taken: Instant,
+    ) -> Ticket {
         let (forgotten, refused) = known.routes.get(read.index).map_or((0, false), |route| {
             (route.forgotten.load(Ordering::Acquire), route.refused().is_some_and(|until| until > taken))
         });

@@ -24,9 +24,9 @@ impl Age {
         Self { was: Duration::ZERO, at }
     }
 
-    /// How old it is by now.
+    /// How old it is by this moment; before it was known, as old as it was then.
     #[must_use]
-    pub fn get(self) -> Duration {
-        self.was + self.at.elapsed()
+    pub fn by(self, now: Instant) -> Duration {
+        self.was + now.saturating_duration_since(self.at)
     }
 }

@@ -53,7 +53,7 @@ impl Shared {
         let entry = Arc::new(Entry::new(collection, state.shape.clone(), generation, fill.began_at));
         let age = Age::since(fill.began);
         let landed = |stored| Landed { entry: Arc::clone(&entry), age, stored };
-        let left = read.route.life().saturating_sub(age.get());
+        let left = read.route.life().saturating_sub(age.by(Instant::now()));
         let storable = look.generation.is_some() && state.epoch() == look.epoch && !left.is_zero();
         // Asked last: it ends what began earlier.
         if !storable || !landing.is_newest() {

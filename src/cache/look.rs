@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{
     Look, Shared,
     age::Age,
@@ -30,14 +32,14 @@ pub struct Hit {
 }
 
 impl Shared {
-    /// A copy in this process that may be served.
-    pub(super) fn look_near(&self, read: &Read) -> Option<Look> {
+    /// A copy in this process that may be served to whoever has asked by `now`.
+    pub(super) fn look_near(&self, read: &Read, now: Instant) -> Option<Look> {
         let (near, state) = (self.near.as_ref()?, self.routes.get(read.index)?);
         let epoch = state.epoch();
         let stamp = near.stamp(read.index, &read.key);
-        let (entry, age) = near.find(&read.key, stamp)?;
+        let (entry, age) = near.find(&read.key, stamp, now)?;
         let generation = Some(entry.generation.clone());
-        let hit = Some(self.valid(read, Hit { entry, age, near: true })?);
+        let hit = Some(self.valid(read, Hit { entry, age, near: true }, now)?);
         Some(Look { hit, epoch, generation, stamp: Some(stamp), spent: Duration::ZERO })
     }
 
@@ -93,7 +95,7 @@ impl Shared {
                 if let (Some(near), Some(stamp), Some(givers)) = (&self.near, without.stamp, &givers) {
                     near.keep(&read.key, &entry, age, stamp, givers);
                 }
-                self.valid(read, Hit { entry, age, near: false })
+                self.valid(read, Hit { entry, age, near: false }, Instant::now())
             }
             Stored::Garbled(garbled) => {
                 self.report_garbled(state, garbled);
@@ -105,10 +107,10 @@ impl Shared {
     }
 
     /// What is past its life, or was kept from a day that is still to come, serves nobody.
-    fn valid(&self, read: &Read, hit: Hit) -> Option<Hit> {
+    fn valid(&self, read: &Read, hit: Hit, now: Instant) -> Option<Hit> {
         let from_today =
             || hit.entry.collection.kept_from.is_some_and(|day| day <= self.clock.today(&self.zone));
-        let valid = hit.age.get() < read.route.life() && (read.route.keep.is_none() || from_today());
+        let valid = hit.age.by(now) < read.route.life() && (read.route.keep.is_none() || from_today());
         valid.then_some(hit)
     }
 

@@ -157,9 +157,8 @@ impl Near {
         }
     }
 
-    /// A copy that may be served now, if nothing has changed before this `stamp` was read.
-    pub(super) fn find(&self, key: &str, stamp: Stamp) -> Option<(Arc<Entry>, Age)> {
-        let now = Instant::now();
+    /// A copy that may be served to whoever has asked by `now`, if nothing has changed before this `stamp` was read.
+    pub(super) fn find(&self, key: &str, stamp: Stamp, now: Instant) -> Option<(Arc<Entry>, Age)> {
         let copied = self.copies.get(key)?;
         let live = copied.givers.iter().all(|giver| self.is_leased(*giver, now));
         let valid = live && copied.stamp == stamp && now < copied.read + self.limit;
@@ -325,7 +324,7 @@ mod tests {
         }
 
         fn is_found(&self) -> bool {
-            self.near.find(&self.key, self.stamp()).is_some()
+            self.near.find(&self.key, self.stamp(), Instant::now()).is_some()
         }
     }
 

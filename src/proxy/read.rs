@@ -84,11 +84,11 @@ impl Proxy {
     /// What there is, and what it is to this request.
     async fn find(&self, read: &Read) -> (Look, Usable) {
         let look = self.0.cache.look(read).await;
-        let usable = self.usable(read, &look);
+        let usable = self.usable(read, &look, Instant::now());
         if usable == Usable::Not(Because::Request) && look.hit.as_ref().is_some_and(|hit| hit.near) {
             // Another process may have filled it anew a moment ago.
             let look = self.0.cache.look_in_store(read).await;
-            let usable = self.usable(read, &look);
+            let usable = self.usable(read, &look, Instant::now());
             return (look, usable);
         }
         (look, usable)
@@ -121,17 +121,17 @@ impl Proxy {
                     // Nobody waits for it. Where one flies already, that is it.
                     drop(self.flight(read, caller, look, Sharing::default()));
                 }
-                Ok(served(read, hit, Some(detail)))
+                Ok(served(read, hit, Some(detail), Instant::now()))
             }
             // Past its ttl it serves nobody whose right to it is not known.
             _ => self.miss(read, caller, look, usable.because()).await,
         }
     }
 
-    pub(super) fn usable(&self, read: &Read, look: &Look) -> Usable {
+    pub(super) fn usable(&self, read: &Read, look: &Look, now: Instant) -> Usable {
         let failed = || self.0.cache.has_failed(read);
         match &look.hit {
-            Some(hit) => usable::judge(&read.route, &read.demand, hit.age.get(), failed),
+            Some(hit) => usable::judge(&read.route, &read.demand, hit.age.by(now), failed),
             None => Usable::Not(Because::Miss),
         }
     }
@@ -141,7 +141,7 @@ impl Proxy {
         if !proof.agrees(&hit.entry) {
             return self.dispute(read, caller, hit, proof).await;
         }
-        if hit.age.get() >= read.route.ttl {
+        if hit.age.by(Instant::now()) >= read.route.ttl {
             // The question took as long as the entry had to live.
             return self.miss(read, caller, &self.0.cache.look(read).await, Because::Stale).await;
         }
@@ -150,7 +150,7 @@ impl Proxy {
             _ if proof.asked => Some(HitDetail::Asked),
             _ => hit.near.then_some(HitDetail::Near),
         };
-        Ok(served(read, hit, detail))
+        Ok(served(read, hit, detail, Instant::now()))
     }
 
     async fn miss(
@@ -198,10 +198,10 @@ impl Proxy {
         }
         let (look, again) = (self.0.cache.look(read).await, self.0.admission.again(read, caller));
         let hit = look.hit.as_ref()?;
-        let age = hit.age.get();
+        let age = hit.age.by(Instant::now());
         let within = age < read.route.ttl + read.route.stale.if_error;
         let admitted = may_read(self.0.admission.standing(&again), &hit.entry);
-        (within && admitted).then(|| served(read, hit, Some(HitDetail::IfError)))
+        (within && admitted).then(|| served(read, hit, Some(HitDetail::IfError), Instant::now()))
     }
 
     /// The entry's total is not what this token was told: it is filled anew with this token, unless the last
@@ -313,14 +313,15 @@ fn ends(error: &FillError, caller: &Caller) -> bool {
 fn cached_only(read: &Read, look: &Look, usable: Usable, standing: Standing) -> Result<Served, Declined> {
     match (&look.hit, usable) {
         (Some(hit), Usable::Fresh) if may_read(standing, &hit.entry) => {
-            Ok(served(read, hit, hit.near.then_some(HitDetail::Near)))
+            Ok(served(read, hit, hit.near.then_some(HitDetail::Near), Instant::now()))
         }
         _ => Err(Declined::NotCached),
     }
 }
 
-pub(super) fn served(read: &Read, hit: &Hit, detail: Option<HitDetail>) -> Served {
-    let age = hit.age.get();
+/// What is there, as of `now`.
+pub(super) fn served(read: &Read, hit: &Hit, detail: Option<HitDetail>, now: Instant) -> Served {
+    let age = hit.age.by(now);
     let status = CacheStatus::Hit { age, ttl: read.route.ttl, detail };
     Served { entry: Arc::clone(&hit.entry), age, status }
 }
@@ -334,7 +335,7 @@ fn filled(
 ) -> Served {
     let away = look.is_without_store().then_some(FillDetail::StoreAway);
     let status = CacheStatus::Filled { because, collapsed, stored: landed.stored, detail: detail.or(away) };
-    Served { entry: landed.entry, age: landed.age.get(), status }
+    Served { entry: landed.entry, age: landed.age.by(Instant::now()), status }
 }
 
 fn landed(outcome: Option<Result<Landed, FillError>>) -> Result<Landed, Declined> {

@@ -15,13 +15,19 @@ impl<K: Copy + PartialEq> Made<K> {
         Self(RefCell::new([const { None }; SLOTS]))
     }
 
-    /// The value for this key, as `make` makes it; `number` tells keys of one moment apart.
-    pub(super) fn get(&self, key: K, number: u64, make: impl FnOnce() -> HeaderValue) -> HeaderValue {
+    /// Has the value for this key, as `make` makes it, used; `number` tells keys of one moment apart.
+    pub(super) fn with<T>(
+        &self,
+        key: K,
+        number: u64,
+        make: impl FnOnce() -> HeaderValue,
+        used: impl FnOnce(&HeaderValue) -> T,
+    ) -> T {
         let place = usize::try_from(number % SLOTS as u64).unwrap_or(0);
         match self.0.borrow_mut().get_mut(place) {
-            Some(Some((known, value))) if *known == key => value.clone(),
-            Some(slot) => slot.insert((key, make())).1.clone(),
-            None => make(),
+            Some(Some((known, value))) if *known == key => used(value),
+            Some(slot) => used(&slot.insert((key, make())).1),
+            None => used(&make()),
         }
     }
 }
@@ -34,9 +40,10 @@ mod tests {
     fn a_value_is_its_keys_whichever_was_asked_for_before() {
         let made = Made::new();
         for key in [1, 2, 1, 1 + SLOTS as u64, 1, 2] {
-            assert_eq!(made.get(key, key, || HeaderValue::from(key)), HeaderValue::from(key));
+            let value = made.with(key, key, || HeaderValue::from(key), HeaderValue::clone);
+            assert_eq!(value, HeaderValue::from(key));
         }
-        let again = made.get(2, 2, || HeaderValue::from(0));
+        let again = made.with(2, 2, || HeaderValue::from(0), HeaderValue::clone);
         assert_eq!(again, HeaderValue::from(2), "not made a second time");
     }
 }

@@ -187,15 +187,20 @@ impl CacheStatus {
     /// As a field's value.
     #[must_use]
     pub fn value(&self) -> HeaderValue {
+        self.with_value(HeaderValue::clone)
+    }
+
+    /// Has its [value](Self::value) used.
+    pub(super) fn with_value<T>(&self, used: impl FnOnce(&HeaderValue) -> T) -> T {
         let written =
             || HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("catproxy"));
         match self {
             Self::Hit { age, ttl, detail } => {
                 let left = left(*age, *ttl);
-                HITS.with(|hits| hits.get((left, *detail), left.cast_unsigned(), written))
+                HITS.with(|hits| hits.with((left, *detail), left.cast_unsigned(), written, used))
             }
-            Self::Bypass(reason) => BYPASSES.with(|made| made.get(*reason, *reason as u64, written)),
-            _ => written(),
+            Self::Bypass(reason) => BYPASSES.with(|made| made.with(*reason, *reason as u64, written, used)),
+            _ => used(&written()),
         }
     }
 }

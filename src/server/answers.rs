@@ -24,7 +24,7 @@ use crate::{
     forward::Plain,
     guard::{self, Refusal},
     proxy::{Answering, Passing, Proxy, Uploading},
-    respond,
+    respond::{self, text::Text},
     telemetry::Telemetry,
     trace::{self, Parent, Span, Step, Tracer},
     ui::{self, Ui},
@@ -130,8 +130,8 @@ impl Answers {
         host: &[u8],
         asked: Arc<Asked>,
         authorization: &[u8],
-        heeded: HeaderMap,
-    ) -> Option<Response<Body>> {
+        heeded: &HeaderMap,
+    ) -> Option<Text> {
         let parent = || Parent::of(request.lines.iter().map(|line| (line.name, line.value)));
         let span = self.tracer.request(&Method::GET, Version::HTTP_11, parent);
         let _entered = span.enter();

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
     answers::{Answerer, Answers},
@@ -21,11 +21,11 @@ use super::{
     written,
 };
 use crate::{
-    body::Body,
     classify::{Asked, HEEDED, Reason, rules_out_a_read},
     config::Clients,
     forward::Plain,
     proxy::{Passing, Uploading},
+    respond::text::Text,
     upstream::Upload,
 };
 
@@ -85,7 +85,7 @@ struct Request {
 }
 
 enum Answer {
-    Hit(Response<Body>),
+    Hit(Text),
     /// The upstream's.
     Passing(Passing),
     /// The upstream's, behind a body. Boxed: others need no room for it.
@@ -131,7 +131,7 @@ fn answer_to(request: &Plain<'_>, answers: &Answers, limits: &Clients) -> Option
     let Sorted { host, authorization, length, last, heeded } = sorted(request.lines, is_read)?;
     let answer = match (kind, length) {
         (Kind::Read(asked), None) => {
-            Answer::Hit(answers.at_hand(request, host, asked, authorization?, heeded)?)
+            Answer::Hit(answers.at_hand(request, host, asked, authorization?, &heeded)?)
         }
         (Kind::Passed(reason), None) => Answer::Passing(answers.passing(request, host, reason)?),
         (Kind::Upload, Some(length)) => Answer::Uploading(answers.uploading(request, host, length)?.into()),
@@ -156,8 +156,7 @@ struct Sorted<'b> {
 
 fn sorted<'b>(lines: &[httparse::Header<'b>], is_read: bool) -> Option<Sorted<'b>> {
     let (mut host, mut authorization, mut length, mut last) = (None, None, None, false);
-    // Room for an answer's.
-    let mut heeded = if is_read { HeaderMap::with_capacity(12) } else { HeaderMap::new() };
+    let mut heeded = HeaderMap::new();
     for line in lines {
         let is = |name: &HeaderName| line.name.eq_ignore_ascii_case(name.as_str());
         if let Some(name) = HEEDED.iter().find(|name| is(name)) {

@@ -23,6 +23,7 @@ use crate::{
     body::{Afterwards, Body},
     forward::{Passed, Sent},
     proxy::{Passing, Uploading},
+    respond::text::Text,
     upstream::{PlainBody, Upload, UpstreamError},
 };
 
@@ -42,7 +43,7 @@ pub(super) async fn relay<S: Line>(
     let last = is_last();
     match answer {
         Ok(answer) => drop(pass(stream, answer, None, last).await?),
-        Err(answer) => written::write(stream, answer, last).await?,
+        Err(answer) => written::write(stream, Text::of(answer)?, last).await?,
     }
     Some(last)
 }
@@ -75,7 +76,7 @@ pub(super) async fn upload<S: Line>(
     let last = is_last() || upload.is_in_vain() && !upload.is_read();
     let body = match answer {
         Ok(answer) => Some(pass(stream, answer, Some(&mut upload), last).await?),
-        Err(answer) => written::write(stream, answer, last).await.map(|()| None)?,
+        Err(answer) => written::write(stream, Text::of(answer)?, last).await.map(|()| None)?,
     };
     drop(visit);
     if !upload.is_over() {

@@ -1,7 +1,7 @@
 //! A client's stream that tells the door what goes on in it, and ends when the door says so.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
@@ -31,6 +31,8 @@ const JOINED_BYTES: usize = 8192;
 
 thread_local! {
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Room for what is read ahead, between two who read.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// What a client is spoken with on: a socket, or a session on one.
@@ -130,8 +132,17 @@ impl<S: Line> Seated<S> {
     fn take_ahead(&mut self, bytes: usize) {
         self.followed = self.followed.saturating_sub(bytes);
         self.ahead.advance(bytes.min(self.ahead.len()));
+        self.spare_room();
+    }
+
+    /// Leaves the room of what was read ahead to others, where there is nothing in it. Room for more than most heads is
+    /// freed.
+    fn spare_room(&mut self) {
         if self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
+            let mut room = std::mem::take(&mut self.ahead);
+            if room.try_reclaim(AHEAD_BYTES) && room.capacity() < 2 * AHEAD_BYTES {
+                SPARE.set(Some(room));
+            }
         }
     }
 
@@ -204,11 +215,12 @@ impl<S: Line> Seated<S> {
 
     /// Reads ahead what there is; 0: the end.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ahead.is_empty() {
+            self.ahead = SPARE.take().unwrap_or_default();
+        }
         self.ahead.reserve(AHEAD_BYTES);
         let read = poll_read_buf(Pin::new(&mut self.inner), context, &mut self.ahead);
-        if self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
-        }
+        self.spare_room();
         read
     }
 
