@@ -60,6 +60,8 @@ pub struct Entry {
     /// When its fill began, by the wall clock of the replica that filled it; milliseconds since 1970. From
     /// then on it may be older than what the upstream holds.
     pub stored_at: u64,
+    /// The stored text that it was read from, of which its items are a part.
+    read_from: Option<Bytes>,
 }
 
 /// Why a stored text is not an entry of ours.
@@ -91,7 +93,8 @@ impl Entry {
     /// An entry as it was filled or read, with a number of its own.
     #[must_use]
     pub fn new(collection: Collection, shape: Shape, generation: Generation, stored_at: u64) -> Self {
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), collection, shape, generation, stored_at }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, collection, shape, generation, stored_at, read_from: None }
     }
 
     /// The text to store.
@@ -125,7 +128,13 @@ impl Entry {
             return Err(Garbled::Shape);
         }
         let generation = Generation::claimed(&wire.generation);
-        Ok(Self::new(wire.collection, shape.clone(), generation, wire.stored_at))
+        let entry = Self::new(wire.collection, shape.clone(), generation, wire.stored_at);
+        Ok(Self { read_from: Some(stored.clone()), ..entry })
+    }
+
+    /// Whether [`Entry::decode`] would give the same one, because it has.
+    pub(super) fn is_read_from(&self, stored: &Bytes, shape: &Shape) -> bool {
+        self.shape == *shape && self.read_from.as_ref() == Some(stored)
     }
 
     /// How old it is: by the wall clock since its fill began, and at least as old as the store's own count
@@ -295,8 +304,11 @@ mod tests {
             let stored = Bytes::from(entry.encode().unwrap());
             let read = Entry::decode(&stored, &entry.shape).unwrap();
             assert_eq!(read.collection, entry.collection);
-            assert_eq!((read.generation, read.stored_at), (entry.generation, entry.stored_at));
+            assert_eq!((&read.generation, read.stored_at), (&entry.generation, entry.stored_at));
             assert_ne!(read.id, entry.id);
+            assert!(read.is_read_from(&stored, &entry.shape) && !entry.is_read_from(&stored, &entry.shape));
+            assert!(!read.is_read_from(&stored, &Shape::of_text("t")));
+            assert!(!read.is_read_from(&stored.slice(..stored.len() - 1), &entry.shape));
             assert_eq!(Entry::decode(&stored, &Shape::of_text("t")).err(), Some(Garbled::Shape));
         }
     }

@@ -57,7 +57,8 @@ impl Shared {
             return without;
         }
         let keys = self.keys(&read.key, state);
-        let Ok(snapshot) = self.asked("look", self.store.look(&keys, &state.shape, by)).await else {
+        let known = self.near.as_ref().and_then(|near| near.last(&read.key));
+        let Ok(snapshot) = self.asked("look", self.store.look(&keys, &state.shape, known, by)).await else {
             return without;
         };
         if let Some(generation) = snapshot.generation {

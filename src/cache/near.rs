@@ -165,6 +165,11 @@ impl Near {
         valid.then_some((copied.entry, copied.age))
     }
 
+    /// What was copied last, whether or not it may still be served.
+    pub(super) fn last(&self, key: &str) -> Option<Arc<Entry>> {
+        self.copies.get(key).map(|copied| copied.entry)
+    }
+
     /// Keeps what the store has just given; `stamp` was read before it was asked. Nothing is kept without
     /// leases on the very servers that gave generation and entry.
     pub(super) fn keep(

@@ -188,7 +188,13 @@ impl Redis {
         }
     }
 
-    pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
+    pub(super) async fn look(
+        &self,
+        keys: &Keys,
+        shape: &Shape,
+        known: Option<Arc<Entry>>,
+        by: Deadline,
+    ) -> Result<Snapshot, Fault> {
         let small = SMALL_BYTES.min(self.max_entry_bytes);
         let (home, place) = (self.node(&keys.generation)?, self.node(&keys.entry)?);
         let (mut token, mut pipeline) = (redis::pipe(), redis::pipe());
@@ -206,7 +212,7 @@ impl Redis {
             Giver { node: home.number, run_id: token.run_id },
             Giver { node: place.number, run_id: entry.run_id },
         ];
-        let entry = entries::got(entry.replies, shape).await;
+        let entry = entries::got(entry.replies, shape, known).await;
         Ok(Snapshot { generation, entry, givers: Some(givers) })
     }
 

@@ -25,13 +25,20 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Generation, entry and remaining life, in one round trip.
+    /// Generation, entry and remaining life, in one round trip. `known` is the entry that lay there before, if it is here: it is
+    /// not read a second time.
     ///
     /// # Errors
     /// [`Fault`]: the caller goes on as if there were no store.
-    pub(super) async fn look(&self, keys: &Keys, shape: &Shape, by: Deadline) -> Result<Snapshot, Fault> {
+    pub(super) async fn look(
+        &self,
+        keys: &Keys,
+        shape: &Shape,
+        known: Option<Arc<Entry>>,
+        by: Deadline,
+    ) -> Result<Snapshot, Fault> {
         match self {
-            Self::Redis(redis) => redis.look(keys, shape, by).await,
+            Self::Redis(redis) => redis.look(keys, shape, known, by).await,
             Self::Memory(memory) => Ok(memory.look(keys, shape)),
             Self::Absent => Err(Fault::Absent),
         }

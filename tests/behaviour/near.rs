@@ -103,6 +103,23 @@ async fn a_copy_is_served_without_a_command_to_redis_and_without_an_upstream_cal
 }
 
 #[tokio::test]
+async fn a_copy_past_its_limit_is_asked_for_again_and_made_into_pages_again_only_where_it_has_changed() {
+    let short = Duration::from_millis(50);
+    let pair = Pair::with(move |config| config.store.near.as_mut().expect("copies").limit = short).await;
+    pair.until_near().await;
+    let made = || pair.other.inside.telemetry().count("pages_made");
+    let before = made();
+    for _ in 0..3 {
+        until("Redis is asked", || async { !is_near(&pair.read(&pair.other, &[]).await) }).await;
+        pair.until_near().await;
+    }
+    assert_eq!(made(), before);
+    pair.rename("Another").await;
+    until("that is seen", || async { name(&pair.read(&pair.other, &[]).await) == "Another" }).await;
+    assert!(made() > before);
+}
+
+#[tokio::test]
 async fn a_write_through_one_replica_is_seen_through_the_other_once_it_is_told() {
     let pair = Pair::start().await;
     let mut fastest = Duration::MAX;

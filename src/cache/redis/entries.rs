@@ -21,16 +21,17 @@ pub(super) fn get(pipeline: &mut Pipeline, key: &str, most: usize) {
     pipeline.cmd("PTTL").arg(key);
 }
 
-/// What the answer to [`get`] is.
-pub(super) async fn got(mut replies: Vec<Value>, shape: &Shape) -> Stored {
+/// What the answer to [`get`] is. `known` is what lay there before: where that still does, it is that one, and what was made
+/// of it is good.
+pub(super) async fn got(mut replies: Vec<Value>, shape: &Shape, known: Option<Arc<Entry>>) -> Stored {
     let remaining = match replies.pop() {
         Some(Value::Int(milliseconds)) => u64::try_from(milliseconds).ok().map(Duration::from_millis),
         _ => None,
     };
     match replies.pop() {
         Some(Value::BulkString(bytes)) if !bytes.is_empty() => {
-            match (decoded(bytes.into(), shape).await, remaining) {
-                (Ok(entry), Some(remaining)) => Stored::Entry(Arc::new(entry), remaining),
+            match (decoded(bytes.into(), shape, known).await, remaining) {
+                (Ok(entry), Some(remaining)) => Stored::Entry(entry, remaining),
                 // It expired between the two commands, or somebody made it live for ever.
                 (Ok(_), None) => Stored::Nothing,
                 (Err(garbled), _) => Stored::Garbled(garbled),
@@ -65,8 +66,12 @@ pub(super) async fn set(
     aside::unless(bytes <= SMALL_BYTES, set).await.unwrap_or(Err(Fault::Internal))
 }
 
-async fn decoded(stored: Bytes, shape: &Shape) -> Result<Entry, Garbled> {
+async fn decoded(stored: Bytes, shape: &Shape, known: Option<Arc<Entry>>) -> Result<Arc<Entry>, Garbled> {
     let (small, shape) = (stored.len() <= SMALL_BYTES, shape.clone());
-    let decoded = aside::unless(small, move || Entry::decode(&stored, &shape)).await;
+    let decode = move || match known.filter(|known| known.is_read_from(&stored, &shape)) {
+        Some(known) => Ok(known),
+        None => Entry::decode(&stored, &shape).map(Arc::new),
+    };
+    let decoded = aside::unless(small, decode).await;
     decoded.unwrap_or(Err(Garbled::NotAnEntry))
 }
