@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{Either, ready as now};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
 use super::seat::{Seat, Visit};
@@ -68,6 +68,7 @@ impl Service<Request<Incoming>> for Answerer {
         let (visit, clear) = self.seat.visit();
         let came = Came { spelling: visit.spelling(), clear, from: self.seat.from };
         let second = request.version() == Version::HTTP_2;
+        self.seat.note_bodied(!request.body().is_end_stream());
         let answers = self.office.load();
         let span = answers.tracer.request(request.method(), request.version(), || {
             let fields = request.headers().iter();

@@ -102,6 +102,8 @@ pub(super) struct Seat {
     awaited: AtomicBool,
     /// A request has begun to come, and has not come whole.
     amid: AtomicBool,
+    /// The last request that was begun by hyper has a body.
+    bodied: AtomicBool,
     /// It has not been used for a while.
     spare: AtomicBool,
     /// Somebody was cut short by it.
@@ -133,6 +135,7 @@ impl Seat {
             verdict: AtomicU8::new(Verdict::Stay as u8),
             awaited: AtomicBool::new(false),
             amid: AtomicBool::new(false),
+            bodied: AtomicBool::new(false),
             spare: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -153,6 +156,11 @@ impl Seat {
     /// Whether a request has begun to come that has not come whole.
     pub(super) fn note_amid(&self, amid: bool) {
         self.amid.store(amid, Ordering::Relaxed);
+    }
+
+    /// Whether the request that hyper begins has a body.
+    pub(super) fn note_bodied(&self, bodied: bool) {
+        self.bodied.store(bodied, Ordering::Relaxed);
     }
 
     /// The head of a request that must not be answered was read.
@@ -227,9 +235,11 @@ impl Seat {
     }
 
     /// Between two requests, the answer to the last one written. Half of the next one may have come together with the last one, or an answer have ended
-    /// before its request's body has: then there is more to come.
+    /// before its request's body has: then there is more to come. Where it had one, the end of that may have come and still
+    /// lie with hyper, untaken; not once hyper has begun the next request.
     pub(super) fn is_unused(&self) -> bool {
-        self.is(Phase::Idle) && !self.amid.load(Ordering::Relaxed) && !self.is_in_use()
+        let has_more = [&self.amid, &self.bodied].iter().any(|more| more.load(Ordering::Relaxed));
+        self.is(Phase::Idle) && !has_more && !self.is_in_use()
     }
 
     /// Something has come.
@@ -502,6 +512,11 @@ mod tests {
         assert!(room.seat.is_unused());
         room.seat.note_amid(true);
         assert!(!room.seat.is_unused(), "half of the next one has come");
+        room.seat.note_amid(false);
+        room.seat.note_bodied(true);
+        assert!(!room.seat.is_unused(), "the end of its body may be untaken");
+        room.seat.note_bodied(false);
+        assert!(room.seat.is_unused());
     }
 
     #[test]
